@@ -1,0 +1,2 @@
+//! russet
+fn main() {}

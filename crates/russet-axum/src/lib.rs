@@ -1,0 +1,1 @@
+//! russet-axum
