@@ -1,1 +1,4 @@
 //! russet
+
+#[cfg(feature = "testing")]
+pub mod testing;
