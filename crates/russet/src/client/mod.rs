@@ -1,0 +1,111 @@
+//! The one handle over the server; the only folder that names the driver.
+
+mod breaker;
+mod builder;
+mod call;
+mod connection;
+mod fault;
+mod health;
+mod link;
+mod meter;
+pub mod raw;
+mod send;
+mod settings;
+mod subscription;
+
+use std::{fmt, sync::Arc};
+
+pub use builder::RussetBuilder;
+pub(crate) use call::{Call, ToArg};
+pub use health::Health;
+pub use meter::{Sent, metered};
+pub(crate) use send::FromReply;
+pub(crate) use subscription::Subscription;
+
+use crate::{clock::ServerClock, error::Result, id::Id, keys::Namespace, wake::Inbox};
+use link::Link;
+use settings::Settings;
+
+/// A connection to Redis or Valkey that every block is built on.
+///
+/// A cheap clone; all clones share one multiplexed connection for calls, and one for messages that is opened
+/// when a block first waits for something. It reconnects by itself, with backoff and jitter, and every call
+/// ends by its deadline. After three failures within a second calls fail at once, until the server answers a probe.
+///
+/// Needs a tokio runtime that lives as long as the handle.
+///
+/// ```no_run
+/// # async fn example() -> russet::Result<()> {
+/// use russet::Russet;
+///
+/// let russet = Russet::connect("redis://127.0.0.1").await?;
+/// println!("{}", russet.health().await?);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Russet {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    namespace: Namespace,
+    clock: Arc<ServerClock>,
+    link: Link,
+    inbox: Inbox,
+}
+
+impl Russet {
+    /// Connects to the server at this URL, with the defaults of the [builder](Self::builder).
+    ///
+    /// # Errors
+    /// `Invalid` for a malformed URL, `Refused` for a wrong login, `Unreachable` when the server
+    /// does not answer within a second.
+    pub async fn connect(url: &str) -> Result<Self> {
+        Self::builder().url(url).connect().await
+    }
+
+    /// For everything that a URL does not say.
+    pub fn builder() -> RussetBuilder {
+        RussetBuilder::new()
+    }
+
+    /// The first part of every key, as it is written there.
+    pub fn namespace(&self) -> &str {
+        self.inner.namespace.as_str()
+    }
+
+    fn start(settings: Settings, namespace: Namespace) -> Result<Self> {
+        let clock = Arc::new(ServerClock::default());
+        let inbox = Inbox::new(&namespace, Id::random()?, settings.clone().into())?;
+        let link = Link::start(settings, clock.clone());
+        Ok(Self { inner: Arc::new(Inner { namespace, clock, link, inbox }) })
+    }
+
+    pub(crate) fn names(&self) -> &Namespace {
+        &self.inner.namespace
+    }
+
+    #[cfg(feature = "counters")]
+    pub(crate) fn clock(&self) -> &ServerClock {
+        &self.inner.clock
+    }
+
+    #[cfg(feature = "cache")]
+    pub(crate) fn inbox(&self) -> &Inbox {
+        &self.inner.inbox
+    }
+
+    fn link(&self) -> &Link {
+        &self.inner.link
+    }
+}
+
+impl fmt::Debug for Russet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Russet")
+            .field("server", &format_args!("{}", self.link().settings().address))
+            .field("namespace", &self.namespace())
+            .finish()
+    }
+}

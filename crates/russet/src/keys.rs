@@ -1,0 +1,148 @@
+//! Every key of russet, each as one function.
+//!
+//! A key is `<namespace>:{<kind>:<name>}:<part>`. What stands before the part is the object's [`Slot`]: the hash tag
+//! is made there and nowhere else, and a call takes one slot, so that two keys of one script cannot lie in two slots.
+//!
+//! | pattern | type | ends by | owner |
+//! | --- | --- | --- | --- |
+//! | `{cache:<name>:<partition>}:entry:<key>` | string | TTL | `cache` |
+//! | `{cache:<name>:<partition>}:waiters:<key>` | list | TTL | `cache` |
+//! | `{inbox:<process>}:news` | channel | the process | `wake` |
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    error::Result,
+    names::{check_name, encode},
+};
+
+/// The first part of every key, checked and encoded: `russet` unless set.
+#[derive(Clone, Debug)]
+pub(crate) struct Namespace(Arc<str>);
+
+impl Namespace {
+    pub(crate) fn new(name: &str) -> Result<Self> {
+        check_name("namespace", name)?;
+        Ok(Self(encode(name).into()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Where all keys of one object live: `<namespace>:{<kind>:<name>}:`, one Cluster slot.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Slot {
+    prefix: Arc<str>,
+}
+
+/// What follows the slot in a key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Part(String);
+
+impl Slot {
+    /// The slot of the object `name` of this kind.
+    ///
+    /// # Errors
+    /// `Invalid` when the name is empty or over 256 bytes.
+    pub(crate) fn of(namespace: &Namespace, kind: &str, name: &str) -> Result<Self> {
+        check_name(&format!("name of a {kind}"), name)?;
+        let prefix = format!("{}:{{{kind}:{}}}:", namespace.0, encode(name)).into();
+        Ok(Self { prefix })
+    }
+
+    /// One of the slots over which a large object is spread.
+    ///
+    /// # Errors
+    /// `Invalid` when the name is empty or over 256 bytes.
+    pub(crate) fn partition(
+        namespace: &Namespace,
+        kind: &str,
+        name: &str,
+        partition: u32,
+    ) -> Result<Self> {
+        check_name(&format!("name of a {kind}"), name)?;
+        let prefix = format!("{}:{{{kind}:{}:{partition}}}:", namespace.0, encode(name)).into();
+        Ok(Self { prefix })
+    }
+
+    /// No object's: for commands whose keys are taken as they are.
+    pub(crate) fn none() -> Self {
+        Self { prefix: "".into() }
+    }
+
+    /// The whole key, as it is sent.
+    pub(crate) fn key(&self, part: &Part) -> String {
+        [&self.prefix, part.0.as_str()].concat()
+    }
+
+    /// `<kind>:<name>`, for errors and logs.
+    pub(crate) fn object(&self) -> &str {
+        let inside = self.prefix.split_once('{').map_or("", |(_, rest)| rest);
+        inside.split_once('}').map_or("", |(object, _)| object)
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.prefix)
+    }
+}
+
+/// Keys of a cache; the object is one of its partitions.
+#[cfg(feature = "cache")]
+pub(crate) mod cache {
+    use super::{Part, encode};
+
+    /// String: the entry of a key, a value, a null or a lease. Ends by its TTL.
+    pub(crate) fn entry(key: &str) -> Part {
+        Part(["entry:", &encode(key)].concat())
+    }
+
+    /// List: who waits for the load of a key. Ends by a TTL, shortly after the lease.
+    pub(crate) fn waiters(key: &str) -> Part {
+        Part(["waiters:", &encode(key)].concat())
+    }
+}
+
+/// The channel of a process.
+pub(crate) mod inbox {
+    use super::{Namespace, Part, Slot};
+    use crate::{error::Result, id::Id};
+
+    /// Channel: what wakes the waiters of a process. Nothing is stored.
+    pub(crate) fn news(namespace: &Namespace, process: Id) -> Result<String> {
+        let slot = Slot::of(namespace, "inbox", &process.to_string())?;
+        Ok(slot.key(&Part("news".into())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn namespace() -> Namespace {
+        Namespace::new("russet").unwrap()
+    }
+
+    #[test]
+    fn a_name_cannot_leave_its_hash_tag() {
+        let slot = Slot::of(&namespace(), "queue", "a}:{b*\r\n\0").unwrap();
+        assert_eq!(slot.key(&Part("ready".into())), "russet:{queue:a%7D%3A%7Bb%2A%0D%0A%00}:ready");
+        assert_eq!(slot.object(), "queue:a%7D%3A%7Bb%2A%0D%0A%00");
+    }
+
+    #[test]
+    fn a_partition_is_no_name_of_another_object() {
+        let partition = Slot::partition(&namespace(), "cache", "users", 7).unwrap();
+        let named = Slot::of(&namespace(), "cache", "users:7").unwrap();
+        assert_ne!(partition, named);
+    }
+
+    #[test]
+    fn a_namespace_is_encoded_too() {
+        assert_eq!(Namespace::new("a:b").unwrap().as_str(), "a%3Ab");
+        assert!(Namespace::new("").is_err());
+    }
+}
