@@ -14,10 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 async fn a_started_server_answers_on_its_own_port() -> Outcome {
     let (one, two) = (TestServer::start().await?, TestServer::start().await?);
     assert_ne!(one.port(), two.port());
-    assert_eq!(
-        one.url(),
-        format!("redis://127.0.0.1:{}", one.port().unwrap_or(0))
-    );
+    assert_eq!(one.url(), format!("redis://127.0.0.1:{}", one.port().unwrap_or(0)));
     one.command(&["SET", "k", "1"]).await?;
     assert_eq!(one.command(&["GET", "k"]).await?.int(), Some(1));
     assert_eq!(two.command(&["GET", "k"]).await?, Reply::Nil);
@@ -28,11 +25,7 @@ async fn a_started_server_answers_on_its_own_port() -> Outcome {
 async fn a_server_on_a_unix_socket_listens_on_no_port() -> Outcome {
     let server = TestServer::builder().unix_socket().start().await?;
     assert_eq!(server.port(), None);
-    assert!(
-        server
-            .socket()
-            .is_some_and(|path| path.starts_with(server.dir()))
-    );
+    assert!(server.socket().is_some_and(|path| path.starts_with(server.dir())));
     let port = server.command(&["CONFIG", "GET", "port"]).await?;
     assert_eq!(port.texts(), ["port", "0"]);
     Ok(())
@@ -52,10 +45,7 @@ async fn a_password_is_asked_for() -> Outcome {
 
 #[tokio::test]
 async fn an_argument_reaches_the_server() -> Outcome {
-    let server = TestServer::builder()
-        .arg("maxmemory", "8mb")
-        .start()
-        .await?;
+    let server = TestServer::builder().arg("maxmemory", "8mb").start().await?;
     let found = server.command(&["CONFIG", "GET", "maxmemory"]).await?;
     assert_eq!(found.texts(), ["maxmemory", "8388608"]);
     Ok(())
@@ -63,11 +53,7 @@ async fn an_argument_reaches_the_server() -> Outcome {
 
 #[tokio::test]
 async fn a_server_that_cannot_start_says_why() -> Outcome {
-    let error = TestServer::builder()
-        .arg("maxmemory", "eight")
-        .start()
-        .await
-        .err();
+    let error = TestServer::builder().arg("maxmemory", "eight").start().await.err();
     let text = error.map(|error| error.to_string()).unwrap_or_default();
     assert!(text.contains("maxmemory"), "{text}");
     Ok(())
@@ -144,16 +130,12 @@ async fn commands_and_cpu_are_counted_by_the_server() -> Outcome {
     let server = TestServer::start().await?;
     assert_eq!(server.calls("set").await?, 0);
     server.command(&["SET", "k", "v"]).await?;
-    server
-        .command(&["EVAL", "return redis.call('SET', KEYS[1], 'w')", "1", "k"])
-        .await?;
+    server.command(&["EVAL", "return redis.call('SET', KEYS[1], 'w')", "1", "k"]).await?;
     assert_eq!(server.calls("set").await?, 2);
     server.command(&["CONFIG", "GET", "port"]).await?;
     assert_eq!(server.calls("config|get").await?, 1);
     let before = server.cpu_micros().await?;
-    server
-        .command(&["EVAL", "for i = 1, 2000000 do local s = i end", "0"])
-        .await?;
+    server.command(&["EVAL", "for i = 1, 2000000 do local s = i end", "0"]).await?;
     assert!(server.cpu_micros().await? > before);
     Ok(())
 }
@@ -161,11 +143,7 @@ async fn commands_and_cpu_are_counted_by_the_server() -> Outcome {
 #[tokio::test]
 async fn a_server_error_is_an_error_with_its_text() -> Outcome {
     let server = TestServer::start().await?;
-    let error = server
-        .command(&["NOSUCH"])
-        .await
-        .err()
-        .map(|error| error.to_string());
+    let error = server.command(&["NOSUCH"]).await.err().map(|error| error.to_string());
     assert!(error.is_some_and(|text| text.contains("unknown command")));
     Ok(())
 }
@@ -186,11 +164,7 @@ async fn eventually_answers_the_first_success() {
     let mut attempts = 0;
     let value = eventually(DEADLINE, async || {
         attempts += 1;
-        if attempts == 3 {
-            Ok(attempts)
-        } else {
-            Err(attempts)
-        }
+        if attempts == 3 { Ok(attempts) } else { Err(attempts) }
     })
     .await;
     assert_eq!(value, 3);
@@ -198,21 +172,10 @@ async fn eventually_answers_the_first_success() {
 
 #[tokio::test]
 async fn eventually_panics_at_the_deadline_with_the_last_error() -> Outcome {
-    let hopeless = eventually(Duration::from_millis(20), async || {
-        Err::<(), _>("still 7 left")
-    });
-    let panic = tokio::spawn(hopeless)
-        .await
-        .err()
-        .ok_or("it ended")?
-        .into_panic();
-    let text = panic
-        .downcast::<String>()
-        .map_err(|_| "the panic has no text")?;
-    assert!(
-        text.contains("still 7 left") && text.contains("testing.rs"),
-        "{text}"
-    );
+    let hopeless = eventually(Duration::from_millis(20), async || Err::<(), _>("still 7 left"));
+    let panic = tokio::spawn(hopeless).await.err().ok_or("it ended")?.into_panic();
+    let text = panic.downcast::<String>().map_err(|_| "the panic has no text")?;
+    assert!(text.contains("still 7 left") && text.contains("testing.rs"), "{text}");
     Ok(())
 }
 
@@ -221,14 +184,8 @@ async fn eventually_gives_up_an_attempt_that_hangs() -> Outcome {
     let hangs = eventually(Duration::from_millis(20), async || {
         std::future::pending::<Result<(), &str>>().await
     });
-    let panic = tokio::spawn(hangs)
-        .await
-        .err()
-        .ok_or("it ended")?
-        .into_panic();
-    let text = panic
-        .downcast::<String>()
-        .map_err(|_| "the panic has no text")?;
+    let panic = tokio::spawn(hangs).await.err().ok_or("it ended")?.into_panic();
+    let text = panic.downcast::<String>().map_err(|_| "the panic has no text")?;
     assert!(text.contains("hung"), "{text}");
     Ok(())
 }

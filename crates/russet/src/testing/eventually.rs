@@ -67,12 +67,7 @@ pub(super) struct Attempts {
 
 impl Attempts {
     pub(super) fn within(deadline: Duration) -> Attempts {
-        Attempts {
-            deadline,
-            end: Instant::now() + deadline,
-            pause: FIRST_PAUSE,
-            count: 0,
-        }
+        Attempts { deadline, end: Instant::now() + deadline, pause: FIRST_PAUSE, count: 0 }
     }
 
     /// Runs one attempt, until the deadline at most.

@@ -31,8 +31,7 @@ pub fn is_running(pid: u32) -> bool {
     match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
         // The state follows the program's name, which is in parentheses and may hold any character.
         Ok(stat) => !matches!(
-            stat.rsplit_once(") ")
-                .and_then(|(_, rest)| rest.chars().next()),
+            stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()),
             Some('Z' | 'X')
         ),
         // Gone in between; or a system without /proc, where the signal's answer is all there is.
@@ -93,12 +92,7 @@ impl Process {
         let watched = watchdog.watch(pid);
         drop(held);
         // Dropping it, also by an error below, kills and collects the process.
-        let process = Process {
-            pid,
-            running,
-            exit,
-            reaper: Some(reaper),
-        };
+        let process = Process { pid, running, exit, reaper: Some(reaper) };
         watched?;
         if let Some(gate) = &mut pipes.stdin {
             gate.write_all(b"go\n")?;
@@ -182,9 +176,7 @@ pub(super) fn ignore_ended(result: io::Result<()>) -> io::Result<()> {
 
 fn gated(command: &Command) -> Command {
     let mut gate = Command::new("/bin/sh");
-    gate.args(["-c", GATE, "russet-gate"])
-        .arg(command.get_program())
-        .args(command.get_args());
+    gate.args(["-c", GATE, "russet-gate"]).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => gate.env(name, value),

@@ -17,10 +17,7 @@ const INSTALL: &str = "install one (Debian and Ubuntu: `sudo apt-get install red
 pub(super) fn find() -> io::Result<PathBuf> {
     match env::var_os(VARIABLE).filter(|name| !name.is_empty()) {
         Some(name) => locate(Path::new(&name), env::var_os("PATH")).ok_or_else(|| {
-            missing(format!(
-                "{VARIABLE} is {}, which is no program here",
-                name.display()
-            ))
+            missing(format!("{VARIABLE} is {}, which is no program here", name.display()))
         }),
         None => KNOWN
             .iter()
@@ -34,9 +31,7 @@ fn locate(program: &Path, search: Option<OsString>) -> Option<PathBuf> {
     if program.components().count() > 1 {
         return program.is_file().then(|| program.to_path_buf());
     }
-    env::split_paths(&search?)
-        .map(|folder| folder.join(program))
-        .find(|path| path.is_file())
+    env::split_paths(&search?).map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
 fn missing(what: String) -> io::Error {
@@ -52,14 +47,8 @@ mod tests {
     #[test]
     fn a_bare_name_is_looked_for_and_a_path_is_taken() {
         let path = || Some("/nowhere:/bin".into());
-        assert_eq!(
-            locate(Path::new("sh"), path()).as_deref(),
-            Some(Path::new("/bin/sh"))
-        );
-        assert_eq!(
-            locate(Path::new("/bin/sh"), None).as_deref(),
-            Some(Path::new("/bin/sh"))
-        );
+        assert_eq!(locate(Path::new("sh"), path()).as_deref(), Some(Path::new("/bin/sh")));
+        assert_eq!(locate(Path::new("/bin/sh"), None).as_deref(), Some(Path::new("/bin/sh")));
         assert_eq!(locate(Path::new("no-such-program"), path()), None);
         assert_eq!(locate(Path::new("/bin/no-such-program"), path()), None);
     }

@@ -61,10 +61,7 @@ impl Connection {
         endpoint: &Endpoint,
         password: Option<&str>,
     ) -> io::Result<Connection> {
-        let mut connection = Connection {
-            stream: endpoint.connect().await?,
-            received: Vec::new(),
-        };
+        let mut connection = Connection { stream: endpoint.connect().await?, received: Vec::new() };
         if let Some(password) = password {
             connection.call(&["AUTH", password]).await?;
         }
@@ -92,9 +89,7 @@ impl Connection {
             let mut buffer = [0; 16 * 1024];
             match again(self.stream.try_read(&mut buffer))? {
                 Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Some(length) => self
-                    .received
-                    .extend(buffer.get(..length).unwrap_or_default()),
+                Some(length) => self.received.extend(buffer.get(..length).unwrap_or_default()),
                 None => {}
             }
         }
@@ -164,10 +159,7 @@ fn parse(bytes: &[u8]) -> io::Result<Option<(Reply, usize)>> {
 
 fn malformed(bytes: &[u8]) -> io::Error {
     let start = String::from_utf8_lossy(bytes.get(..bytes.len().min(40)).unwrap_or_default());
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("not a RESP2 reply: {start:?}"),
-    )
+    io::Error::new(io::ErrorKind::InvalidData, format!("not a RESP2 reply: {start:?}"))
 }
 
 #[cfg(test)]

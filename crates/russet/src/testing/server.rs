@@ -272,9 +272,7 @@ impl TestServer {
     async fn silent(&self) -> io::Result<()> {
         let mut attempts = Attempts::within(STOP_DEADLINE);
         while self.endpoint.connect().await.is_ok() {
-            attempts
-                .pause("the address still takes connections".to_owned())
-                .await?;
+            attempts.pause("the address still takes connections".to_owned()).await?;
         }
         Ok(())
     }
@@ -300,12 +298,8 @@ async fn run(
 ) -> io::Result<Process> {
     let log = watchdog.folder().join("server.log");
     let output = File::create(&log)?;
-    let (process, _) = Process::spawn(
-        command,
-        Stdio::from(output.try_clone()?),
-        Stdio::from(output),
-        watchdog,
-    )?;
+    let (process, _) =
+        Process::spawn(command, Stdio::from(output.try_clone()?), Stdio::from(output), watchdog)?;
     let mut attempts = Attempts::within(START_DEADLINE);
     loop {
         let error = match attempts.run(is_ready(&process, endpoint, password)).await {
@@ -348,9 +342,7 @@ fn failed(log: &PathBuf, command: &Command, status: &str) -> io::Error {
         io::ErrorKind::Other
     };
     let lines: Vec<&str> = log.trim_end().lines().collect();
-    let last = lines
-        .get(lines.len().saturating_sub(10)..)
-        .unwrap_or_default();
+    let last = lines.get(lines.len().saturating_sub(10)..).unwrap_or_default();
     io::Error::new(
         kind,
         format!(
@@ -362,10 +354,7 @@ fn failed(log: &PathBuf, command: &Command, status: &str) -> io::Error {
 }
 
 fn late(what: &str, deadline: Duration) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::TimedOut,
-        format!("{what} within {deadline:?}"),
-    )
+    io::Error::new(io::ErrorKind::TimedOut, format!("{what} within {deadline:?}"))
 }
 
 fn info_field<'a>(info: &'a Reply, name: &str) -> Option<&'a str> {

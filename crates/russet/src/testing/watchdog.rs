@@ -38,11 +38,7 @@ impl Watchdog {
             BufReader::new(output).read_line(&mut answer)?;
         }
         let folder = PathBuf::from(answer.trim_end_matches('\n'));
-        let watchdog = Watchdog {
-            shell,
-            orders,
-            folder,
-        };
+        let watchdog = Watchdog { shell, orders, folder };
         if !watchdog.folder.is_dir() {
             return Err(io::Error::other(format!(
                 "the watchdog shell made no temporary folder: {}",
