@@ -237,7 +237,8 @@ impl TestServer {
     /// How often the server has run this command since it started, calls from scripts included.
     ///
     /// The name is the one of `INFO commandstats`: lower case, a subcommand after a bar (`config|get`). The calls
-    /// of this type's own methods count as well: `ping`, `info`, and `auth` with a password.
+    /// of this type's own methods count as well: `ping`, `info`, and `auth` with a password; and a server may call
+    /// some while it starts. Compare two readings.
     ///
     /// # Errors
     ///
