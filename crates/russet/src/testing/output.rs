@@ -61,6 +61,12 @@ impl Output {
         }
     }
 
+    /// Waits until both streams have ended and all lines are here.
+    pub(super) async fn ended(&self) {
+        let mut count = self.count.clone();
+        while count.changed().await.is_ok() {}
+    }
+
     pub(super) fn text(&self) -> String {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }

@@ -237,7 +237,8 @@ impl TestServer {
     /// How often the server has run this command since it started, calls from scripts included.
     ///
     /// The name is the one of `INFO commandstats`: lower case, a subcommand after a bar (`config|get`). The calls
-    /// of this type's own methods count as well: `ping`, `info`, and `auth` with a password.
+    /// of this type's own methods count as well: `ping`, `info`, and `auth` with a password; and a server may call
+    /// some while it starts. Compare two readings.
     ///
     /// # Errors
     ///
@@ -373,7 +374,35 @@ fn micros(seconds: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::micros;
+    use std::io;
+    use std::process::{Command, Stdio};
+    use std::sync::Arc;
+
+    use super::{TestServer, is_ready, micros, run};
+    use crate::testing::process::Process;
+    use crate::testing::watchdog::Watchdog;
+
+    #[tokio::test]
+    async fn the_server_of_another_process_is_not_taken_for_ours() -> io::Result<()> {
+        let other = TestServer::start().await?;
+        let watchdog = Arc::new(Watchdog::start()?);
+        let mut idle = Command::new("tail");
+        idle.args(["-f", "/dev/null"]);
+        let (ours, _) = Process::spawn(&idle, Stdio::null(), Stdio::null(), &watchdog)?;
+        let error = is_ready(&ours, &other.endpoint, None).await.err().map(|e| e.to_string());
+        assert!(error.is_some_and(|text| text.contains(&other.pid().to_string())));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_reported_as_taken() -> io::Result<()> {
+        let other = TestServer::start().await?;
+        let watchdog = Arc::new(Watchdog::start()?);
+        let second = run(&other.command, &other.endpoint, None, &watchdog).await;
+        assert_eq!(second.err().map(|error| error.kind()), Some(io::ErrorKind::AddrInUse));
+        assert_eq!(other.command(&["PING"]).await?.text(), Some("PONG"));
+        Ok(())
+    }
 
     #[test]
     fn seconds_become_microseconds() {

@@ -19,6 +19,8 @@ const MARK: &str = "RUSSET_TEST_WORKER";
 pub(super) const REPORT: &str = "@report ";
 
 const LINE_DEADLINE: Duration = Duration::from_secs(30);
+/// How long the rest of the output of an ended process is waited for.
+const OUTPUT_DEADLINE: Duration = Duration::from_secs(1);
 
 /// A real process that a test can end with SIGKILL and pause with SIGSTOP.
 ///
@@ -172,7 +174,9 @@ impl WorkerProcess {
     ///
     /// When the signal cannot be sent.
     pub async fn kill(&self) -> io::Result<ExitStatus> {
-        self.process.kill().await
+        let status = self.process.kill().await?;
+        self.rest_of_output().await;
+        Ok(status)
     }
 
     /// Stops the process with SIGSTOP; when this returns, it stands still.
@@ -193,13 +197,21 @@ impl WorkerProcess {
         self.process.resume()
     }
 
-    /// Waits, without a deadline, until the process ends by itself.
+    /// Waits, without a deadline, until the process ends by itself. Its [`output`](Self::output) is complete then.
     ///
     /// # Errors
     ///
     /// When its status cannot be read.
     pub async fn wait(&self) -> io::Result<ExitStatus> {
-        self.process.wait().await
+        let status = self.process.wait().await?;
+        self.rest_of_output().await;
+        Ok(status)
+    }
+
+    /// What the process printed last is still on its way when it has ended. A process that it left behind may hold
+    /// the streams open: then this stops waiting.
+    async fn rest_of_output(&self) {
+        let _ = timeout(OUTPUT_DEADLINE, self.output.ended()).await;
     }
 }
 
