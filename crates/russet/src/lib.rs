@@ -13,6 +13,16 @@ mod wake;
 
 mod client;
 
+#[cfg(feature = "counters")]
+mod counters;
+#[cfg(feature = "leaderboard")]
+mod leaderboard;
+
 pub use client::{Health, Russet, RussetBuilder, Sent, metered, raw};
 pub use codec::{Codec, Json};
 pub use error::{Advice, BoxError, Error, ErrorKind, Result};
+
+#[cfg(feature = "counters")]
+pub use counters::{Counters, CountersBuilder, Counts, Granularity, Point, Top};
+#[cfg(feature = "leaderboard")]
+pub use leaderboard::{Leaderboard, LeaderboardBuilder, Ranked, Standing};
