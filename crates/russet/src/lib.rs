@@ -12,6 +12,8 @@ mod service;
 mod wake;
 
 mod client;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[cfg(feature = "counters")]
 mod counters;
