@@ -108,14 +108,14 @@ impl TestServer {
     }
 
     /// The address as a URL: `redis://127.0.0.1:<port>`, with `:<password>@` before the host when there is one, or
-    /// `unix://<path>`, with `?pass=<password>`.
+    /// `unix://<path>`, in the same way with `:<password>@` before the path.
     pub fn url(&self) -> String {
         match (&self.endpoint, &self.password) {
             (Endpoint::Tcp(address), None) => format!("redis://{address}"),
             (Endpoint::Tcp(address), Some(password)) => format!("redis://:{password}@{address}"),
             (Endpoint::Unix(path), None) => format!("unix://{}", path.display()),
             (Endpoint::Unix(path), Some(password)) => {
-                format!("unix://{}?pass={password}", path.display())
+                format!("unix://:{password}@{}", path.display())
             }
         }
     }
