@@ -98,6 +98,8 @@ impl Leaderboard {
 
 /// Numbers the members; `first` of them stand above.
 fn ranked(first: u64, members: Vec<(String, f64)>) -> Vec<Ranked> {
-    let ranks = first + 1..;
-    ranks.zip(members).map(|(rank, (member, score))| Ranked { rank, member, score }).collect()
+    let numbered = (1..).zip(members);
+    numbered
+        .map(|(nth, (member, score))| Ranked { rank: first.saturating_add(nth), member, score })
+        .collect()
 }
