@@ -12,11 +12,12 @@ local total = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 0)
 if total > 9007199254740992 - ARGV[2] then
   return {'full', now, {}}
 end
+local all_exist = redis.call('EXISTS', KEYS[2], KEYS[3], KEYS[4], KEYS[5]) == 4
 
 return {'added', now, {
   tonumber(redis.call('ZINCRBY', KEYS[1], ARGV[2], ARGV[1])),
-  count(KEYS[2], ARGV[1], ARGV[2], ARGV[5]),
-  count(KEYS[3], ARGV[1], ARGV[2], ARGV[6]),
-  count(KEYS[4], ARGV[1], ARGV[2], ARGV[7]),
-  count(KEYS[5], ARGV[1], ARGV[2], ARGV[8]),
+  count(KEYS[2], ARGV[1], ARGV[2], ARGV[5], all_exist),
+  count(KEYS[3], ARGV[1], ARGV[2], ARGV[6], all_exist),
+  count(KEYS[4], ARGV[1], ARGV[2], ARGV[7], all_exist),
+  count(KEYS[5], ARGV[1], ARGV[2], ARGV[8], all_exist),
 }}

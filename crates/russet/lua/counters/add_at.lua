@@ -9,8 +9,9 @@ local total = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 0)
 if total > 9007199254740992 - ARGV[2] then
   return {'full', now, {}}
 end
+local all_exist = redis.call('EXISTS', KEYS[2], KEYS[3], KEYS[4], KEYS[5]) == 4
 local function count_if_kept(bucket, expiry)
-  return tonumber(expiry) > now and count(bucket, ARGV[1], ARGV[2], expiry) or 0
+  return tonumber(expiry) > now and count(bucket, ARGV[1], ARGV[2], expiry, all_exist) or 0
 end
 
 return {'added', now, {

@@ -1,8 +1,8 @@
--- Adds to a name's count in a bucket; a bucket that this makes gets its expiry.
-local function count(bucket, name, amount, expiry)
+-- Adds to a name's count in a bucket and gives the bucket its expiry when this makes it. Whoever calls has asked
+-- before whether all buckets of the call exist: one command then, instead of one a bucket for each new name.
+local function count(bucket, name, amount, expiry, all_exist)
   local counted = redis.call('ZINCRBY', bucket, amount, name)
-  -- Only a name that is new to its bucket can have made the bucket.
-  if counted == amount then
+  if not all_exist and counted == amount then
     redis.call('PEXPIREAT', bucket, expiry, 'NX')
   end
   return tonumber(counted)

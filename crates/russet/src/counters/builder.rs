@@ -27,6 +27,12 @@ pub struct CountersBuilder {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retention([i64; 4]);
 
+impl Default for Retention {
+    fn default() -> Self {
+        Self([HOUR, 7 * DAY, 30 * DAY, 366 * DAY].map(millis))
+    }
+}
+
 impl Retention {
     pub(super) fn ms(&self, granularity: Granularity) -> i64 {
         self.0[granularity as usize]

@@ -108,3 +108,77 @@ impl Counters {
         Error::new(ErrorKind::Refused, Advice::Retry, message)
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use super::*;
+    use crate::{Counts, Russet, clock::millis, metered, testing::TestServer};
+    use std::time::SystemTime;
+
+    const DAY_MS: i64 = 24 * 60 * 60_000;
+
+    async fn start() -> (TestServer, Counters) {
+        let server = TestServer::start().await.unwrap();
+        let russet = Russet::connect(&server.url()).await.unwrap();
+        let counters = Counters::builder(&russet, "site").build().unwrap();
+        (server, counters)
+    }
+
+    /// Makes this process believe in another day than the server's.
+    fn mislead(counters: &Counters, by_ms: i64) {
+        counters.inner.russet.clock().learn(millis(SystemTime::now()) + by_ms);
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_wrong_by_a_day_counts_in_the_servers_buckets() {
+        let (server, counters) = start().await;
+        let one = Counts { total: 1, minute: 1, hour: 1, day: 1, month: 1 };
+        for (by_ms, name) in [(DAY_MS, "fast"), (-DAY_MS, "slow")] {
+            mislead(&counters, by_ms);
+            assert_eq!(counters.add(name, 1).await.unwrap(), one);
+            let (counts, sent) = metered(counters.add(name, 1)).await;
+            assert_eq!(counts.unwrap().total, 2);
+            assert_eq!(sent.round_trips, 1, "the server's time is known by now");
+
+            mislead(&counters, by_ms);
+            assert_eq!(counters.get(name).await.unwrap().total, 2);
+            mislead(&counters, by_ms);
+            let top = counters.top(Granularity::Day, 10).await.unwrap();
+            assert_eq!(top[0].count, 2);
+            mislead(&counters, by_ms);
+            let days = counters.series(name, Granularity::Day, ..).await.unwrap();
+            assert_eq!(days.iter().map(|day| day.count).sum::<u64>(), 2);
+        }
+        let today = SystemTime::now();
+        assert_eq!(counters.get_at("fast", today).await.unwrap().total, 2);
+        let keys = server.command(&["KEYS", "*:day:*"]).await.unwrap();
+        assert!(keys.texts().len() <= 2, "{keys:?}");
+    }
+
+    #[tokio::test]
+    async fn a_server_whose_clock_never_stands_still_is_an_error() {
+        let (_server, counters) = start().await;
+        let restless = |_: &Buckets| {
+            mislead(&counters, DAY_MS);
+            super::super::scripts::get(
+                &counters.inner.slot,
+                &counters.inner.total,
+                &Buckets::at(&counters.inner.calendar, counters.inner.retention, 0).unwrap(),
+                "views",
+            )
+        };
+        let error = counters.call_now::<u64>(restless).await.unwrap_err();
+        assert_eq!((error.kind(), error.advice()), (ErrorKind::Refused, Advice::Retry));
+    }
+
+    #[test]
+    fn the_buckets_are_worked_out_once_a_minute() {
+        let calendar = Calendar::of("Asia/Kathmandu").unwrap();
+        let current = Current::new(calendar, Retention::default());
+        let first = current.at(60_000).unwrap();
+        assert!(Arc::ptr_eq(&first, &current.at(119_999).unwrap()));
+        let next = current.at(120_000).unwrap();
+        assert_eq!((next.from_ms, next.until_ms), (120_000, 180_000));
+        assert_eq!(current.at(60_000).unwrap().from_ms, 60_000, "a clock may step back");
+    }
+}

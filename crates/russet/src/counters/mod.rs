@@ -15,7 +15,6 @@ use metrics::Counter;
 
 use crate::{
     client::Russet,
-    error::{Error, Result},
     keys::{Part, Slot},
 };
 use builder::Retention;
