@@ -51,7 +51,7 @@ impl Model {
 
     fn trim(&mut self, n: usize) -> u64 {
         let gone: Vec<_> = self.lines().into_iter().skip(n).collect();
-        gone.iter().for_each(|line| drop(self.scores.remove(&line.member)));
+        self.scores.retain(|member, _| !gone.iter().any(|line| line.member == *member));
         gone.len() as u64
     }
 
