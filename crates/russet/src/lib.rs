@@ -12,7 +12,14 @@ mod service;
 mod wake;
 
 mod client;
+#[cfg(feature = "testing")]
+pub mod testing;
 
+#[cfg(feature = "cache")]
+mod cache;
+
+#[cfg(feature = "cache")]
+pub use cache::{Cache, CacheBuilder, CacheKey, CacheStats, Found, Loader, Put, Source};
 pub use client::{Health, Russet, RussetBuilder, Sent, metered, raw};
 pub use codec::{Codec, Json};
 pub use error::{Advice, BoxError, Error, ErrorKind, Result};

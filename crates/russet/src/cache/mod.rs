@@ -1,0 +1,262 @@
+mod builder;
+mod entry;
+mod fill;
+mod flight;
+mod key;
+mod lease;
+mod loader;
+mod read;
+mod read_many;
+mod scripts;
+mod stats;
+mod ttl;
+mod write;
+
+use std::{borrow::Borrow, fmt, marker::PhantomData, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::Semaphore;
+
+pub use builder::CacheBuilder;
+pub use key::CacheKey;
+pub use loader::Loader;
+pub use stats::CacheStats;
+pub use write::Put;
+
+use crate::{
+    client::Russet,
+    codec::{Codec, Json},
+    error::{BoxError, Result},
+    keys::Slot,
+    names::check_length,
+};
+use flight::Flights;
+use loader::DynLoader;
+use read::Nulls;
+use scripts::Place;
+use stats::Counting;
+use ttl::Ttl;
+
+/// A cache in front of a system of record: every miss is loaded once in the whole fleet.
+///
+/// A hit is one `GET`. On a miss one caller of all processes gets the *fill lease* and loads; the others wait, and
+/// are woken with the value. What it loaded is stored only while its lease is current, and
+/// [`put`](Self::put) and [`invalidate`](Self::invalidate) revoke it: a slow load can never bring back a value
+/// that is older than the last invalidation. A loader that fails, panics or is cancelled frees the others at once;
+/// one whose process is killed frees them when the lease ends.
+///
+/// While Redis is away the loader is asked directly, for a bounded number of callers at a time.
+///
+/// `K` is any [`CacheKey`] (`Cache<str, Page>` takes `&str`), `V` any serde type, `C` how values become bytes.
+/// A cheap clone. Processes that share a cache must share its name, value type and codec.
+///
+/// ```no_run
+/// # async fn example(russet: russet::Russet) -> russet::Result<()> {
+/// use std::time::Duration;
+/// use russet::Cache;
+///
+/// let names = Cache::builder(&russet, "names").ttl(Duration::from_secs(600)).build()?;
+///
+/// // The closure runs on a miss, once for all who ask at the same time.
+/// let name: String = names.get_with(&42, async || Ok::<_, std::io::Error>("Ada".to_owned())).await?;
+///
+/// // After the record has changed:
+/// names.invalidate(&42).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Cache<K: ?Sized, V, C = Json> {
+    inner: Arc<Inner>,
+    loader: Option<Arc<dyn DynLoader<K, V>>>,
+    codec: C,
+    types: PhantomData<fn(&K) -> V>,
+}
+
+/// What a look-up brought, and where from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Found<V> {
+    /// The value; `None` when the system of record has no such thing.
+    pub value: Option<V>,
+    /// Where it came from.
+    pub source: Source,
+}
+
+/// Where a value came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Source {
+    /// It stood in Redis.
+    Hit,
+    /// It was loaded, by this caller or by the one it waited for.
+    Miss,
+    /// It was loaded past the cache, because Redis is away.
+    Bypass,
+}
+
+/// Over how many slots the entries of a cache are spread. Part of the layout: it never changes.
+const PARTITIONS: u32 = 256;
+
+/// The longest text of a key, in bytes.
+const MAX_KEY: usize = 1024;
+
+struct Inner {
+    russet: Russet,
+    name: String,
+    slots: Vec<Slot>,
+    ttl: Ttl,
+    null_ttl: Ttl,
+    fill_lease: Duration,
+    max_value_bytes: usize,
+    bypass_permits: Semaphore,
+    flights: Arc<Flights>,
+    counting: Counting,
+}
+
+/// A value as it is stored, on its way to a caller.
+#[derive(Clone)]
+struct Loaded {
+    payload: Option<Bytes>,
+    source: Source,
+}
+
+impl<K: ?Sized, V> Cache<K, V, Json> {
+    /// A cache of this name, 1 to 256 bytes, with JSON values unless another codec is set.
+    pub fn builder(russet: &Russet, name: &str) -> CacheBuilder<K, V, Json> {
+        CacheBuilder::new(russet, name)
+    }
+}
+
+impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V, C> {
+    /// The value of a key: from Redis, or else from the `loader`; without one a miss is `None`.
+    ///
+    /// # Errors
+    /// `Load` when the loader failed, `Invalid` for a key that is empty or over 1 KiB. Redis being away is none.
+    pub async fn get(&self, key: &K) -> Result<Option<V>> {
+        Ok(self.get_with_source(key).await?.and_then(|found| found.value))
+    }
+
+    /// As [`get`](Self::get), and where the value came from; `None` for a miss without a loader.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn get_with_source(&self, key: &K) -> Result<Option<Found<V>>> {
+        match &self.loader {
+            Some(loader) => {
+                self.find_with_source(key, async || loader.load(key).await).await.map(Some)
+            }
+            None => self.peek(key).await,
+        }
+    }
+
+    /// The value of a key: from Redis, or else from the closure. Wraps any async function.
+    ///
+    /// The closure runs in the caller's task, and only when no other caller in the fleet is loading the key. For
+    /// something that may not exist use [`find_with`](Self::find_with).
+    ///
+    /// # Errors
+    /// `Load` when the closure failed, here or in the caller of this process that loaded for both; `Invalid` for a
+    /// key that is empty or over 1 KiB. Redis being away is none.
+    pub async fn get_with<F, E>(&self, key: &K, load: F) -> Result<V>
+    where
+        F: AsyncFnOnce() -> Result<V, E>,
+        E: Into<BoxError>,
+    {
+        let found = self.look_up(key, Nulls::Dropped, async || load().await.map(Some)).await?;
+        self.present(found)
+    }
+
+    /// As [`get_with`](Self::get_with), for something that may not exist: `None` is cached too, for the `null_ttl`.
+    ///
+    /// # Errors
+    /// As [`get_with`](Self::get_with).
+    pub async fn find_with<F, E>(&self, key: &K, load: F) -> Result<Option<V>>
+    where
+        F: AsyncFnOnce() -> Result<Option<V>, E>,
+        E: Into<BoxError>,
+    {
+        Ok(self.find_with_source(key, load).await?.value)
+    }
+
+    /// As [`find_with`](Self::find_with), and where the value came from.
+    ///
+    /// # Errors
+    /// As [`get_with`](Self::get_with).
+    pub async fn find_with_source<F, E>(&self, key: &K, load: F) -> Result<Found<V>>
+    where
+        F: AsyncFnOnce() -> Result<Option<V>, E>,
+        E: Into<BoxError>,
+    {
+        self.look_up(key, Nulls::Accepted, load).await
+    }
+
+    /// The values of up to 1,000 keys, in their order: one round trip for what is cached, and one
+    /// [`load_many`](Loader::load_many) for what is not.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); `Invalid` for more than 1,000 keys.
+    pub async fn get_many<B: Borrow<K>>(&self, keys: &[B]) -> Result<Vec<Option<V>>>
+    where
+        V: Send,
+    {
+        self.look_up_many(keys).await
+    }
+
+    /// Stores a value: one round trip. A load that is under way can no longer store its own; who waits for it gets this.
+    ///
+    /// ```no_run
+    /// # async fn example(pages: russet::Cache<str, String>) -> russet::Result<()> {
+    /// pages.put("/home", &"<h1>Home</h1>".to_owned()).await?;
+    /// pages.put("/news", &"<h1>News</h1>".to_owned()).ttl(std::time::Duration::from_secs(10)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `Invalid` for a key that is empty or over 1 KiB and for a value over the limit, `Unknown` when the answer was
+    /// lost, `Unreachable` or `Refused` when Redis is away or full.
+    pub fn put<'a>(&'a self, key: &'a K, value: &'a V) -> Put<'a, K, V, C> {
+        Put::new(self, key, value)
+    }
+
+    /// Drops the cached copy: one round trip. A load that is under way can no longer store what it read.
+    ///
+    /// Call it after the record has changed. When it fails, or the process dies before it, the old copy lives until
+    /// its TTL; calling it again is always safe.
+    ///
+    /// # Errors
+    /// `Invalid` for a key that is empty or over 1 KiB, `Unreachable` or `Unknown` when Redis is away.
+    pub async fn invalidate(&self, key: &K) -> Result<()> {
+        scripts::invalidate(&self.inner.russet, &self.inner.place(&key.cache_key())?).await
+    }
+
+    /// What this handle and its clones have done since it was built. The same numbers are metrics:
+    /// `russet_cache_hits_total{cache}`, and so on for each field.
+    pub fn stats(&self) -> CacheStats {
+        self.inner.counting.read()
+    }
+}
+
+impl Inner {
+    fn place(&self, key: &str) -> Result<Place> {
+        check_length("cache key", key, MAX_KEY)?;
+        // Part of the layout, as the number of partitions is: a fixed hash of the key's bytes.
+        let partition = xxhash_rust::xxh3::xxh3_64(key.as_bytes()) % u64::from(PARTITIONS);
+        let slot = self.slots[partition as usize].clone();
+        Ok(Place::new(slot, key.to_owned()))
+    }
+}
+
+impl<K: ?Sized, V, C: Clone> Clone for Cache<K, V, C> {
+    fn clone(&self) -> Self {
+        let (inner, loader) = (self.inner.clone(), self.loader.clone());
+        Self { inner, loader, codec: self.codec.clone(), types: PhantomData }
+    }
+}
+
+impl<K: ?Sized, V, C> fmt::Debug for Cache<K, V, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("name", &self.inner.name).finish_non_exhaustive()
+    }
+}

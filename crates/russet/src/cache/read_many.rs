@@ -1,0 +1,228 @@
+//! Many keys at a time: one pipeline to read, one for the leases, one load for all, one to fill.
+
+use std::{borrow::Borrow, collections::HashMap, convert::Infallible};
+
+use futures_util::future::{join_all, try_join_all};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    Cache, Loaded, Source,
+    fill::{Payload, Seen},
+    key::CacheKey,
+    lease::HeldLease,
+    loader::DynLoader,
+    read::{Nulls, Read},
+    scripts::{self, Acquired, Place},
+};
+use crate::{
+    codec::Codec,
+    error::{BoxError, Error, Result},
+};
+
+/// The most keys of one call.
+const MAX_BATCH: usize = 1_000;
+
+/// One of the different keys that were asked for.
+struct Wanted<'a, K: ?Sized> {
+    key: &'a K,
+    place: Place,
+    found: Option<Loaded>,
+    seen: Seen,
+}
+
+impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cache<K, V, C> {
+    pub(super) async fn look_up_many<B: Borrow<K>>(&self, keys: &[B]) -> Result<Vec<Option<V>>> {
+        let (mut wanted, order) = self.sort_out(keys)?;
+        let outage = self.read_all(&mut wanted).await?;
+        if let Some(loader) = &self.loader {
+            let mut missing: Vec<_> = wanted.iter_mut().filter(|one| one.found.is_none()).collect();
+            if outage {
+                self.bypass_all(&**loader, &mut missing).await?;
+            } else {
+                // Our own first: who waited for others while it holds leases could wait in a circle.
+                self.load_leased(&**loader, &mut missing).await?;
+                self.await_others(&**loader, &mut missing).await?;
+            }
+        }
+        let mut values = Vec::with_capacity(order.len());
+        for one in order.into_iter().filter_map(|at| wanted.get(at)) {
+            values.push(self.value(one).await?);
+        }
+        Ok(values)
+    }
+
+    async fn value(&self, wanted: &Wanted<'_, K>) -> Result<Option<V>> {
+        let Some(loaded) = &wanted.found else { return Ok(None) };
+        match (self.decode(loaded), &self.loader) {
+            (Ok(found), _) => Ok(found.value),
+            // A hit of an older form of the type: the single look-up drops it and loads.
+            (Err(_), Some(loader)) if loaded.source == Source::Hit => {
+                let load = async || loader.load(wanted.key).await;
+                Ok(self.look_up(wanted.key, Nulls::Accepted, load).await?.value)
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// The different keys, and where each one asked for stands among them.
+    fn sort_out<'a, B: Borrow<K>>(
+        &self,
+        keys: &'a [B],
+    ) -> Result<(Vec<Wanted<'a, K>>, Vec<usize>)> {
+        if keys.len() > MAX_BATCH {
+            return Err(Error::invalid(format_args!(
+                "cache {}: {} keys in one call, more than the {MAX_BATCH} allowed",
+                self.inner.name,
+                keys.len()
+            )));
+        }
+        let mut wanted = Vec::with_capacity(keys.len());
+        let mut places = HashMap::with_capacity(keys.len());
+        let mut order = Vec::with_capacity(keys.len());
+        for key in keys {
+            let (key, text) = (key.borrow(), key.borrow().cache_key());
+            let place = self.inner.place(&text)?;
+            order.push(*places.entry(text).or_insert_with(|| {
+                wanted.push(Wanted { key, place, found: None, seen: Seen::Nothing });
+                wanted.len() - 1
+            }));
+        }
+        Ok((wanted, order))
+    }
+
+    /// One pipeline of `GET`; answers whether Redis was away.
+    async fn read_all(&self, wanted: &mut [Wanted<'_, K>]) -> Result<bool> {
+        let places: Vec<_> = wanted.iter().map(|one| one.place.clone()).collect();
+        let entries = match scripts::read_many(&self.inner.russet, &places).await {
+            Ok(entries) => entries,
+            Err(error) if error.is_outage() => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        for (one, entry) in wanted.iter_mut().zip(entries) {
+            one.take(Read::from(entry));
+        }
+        let hits = wanted.iter().filter(|one| one.found.is_some()).count();
+        self.inner.counting.hits(hits);
+        self.inner.counting.misses(wanted.len() - hits);
+        Ok(false)
+    }
+
+    /// Takes the leases that are free in one pipeline, loads what they are for at once, and stores it in one pipeline.
+    async fn load_leased(
+        &self,
+        loader: &dyn DynLoader<K, V>,
+        missing: &mut [&mut Wanted<'_, K>],
+    ) -> Result<()> {
+        let inner = &self.inner;
+        let mut absent: Vec<_> = missing
+            .iter_mut()
+            .filter(|one| one.seen == Seen::Nothing)
+            .map(|one| &mut **one)
+            .collect();
+        if absent.is_empty() {
+            return Ok(());
+        }
+        let places: Vec<_> = absent.iter().map(|one| &one.place).collect();
+        let acquired = match scripts::acquire_many(&inner.russet, &places, inner.fill_lease).await {
+            Ok(acquired) => acquired,
+            Err(error) if error.is_outage() => return self.bypass_all(loader, &mut absent).await,
+            Err(error) => return Err(error),
+        };
+        let mut ours = Vec::new();
+        let mut held = Vec::new();
+        for (one, acquired) in absent.into_iter().zip(acquired) {
+            match acquired {
+                Acquired::Taken(entry) => one.take(Read::from(Some(entry))),
+                Acquired::Lease(lease) => {
+                    held.push(HeldLease::new(&inner.russet, &one.place, lease, inner.fill_lease));
+                    ours.push(one);
+                }
+            }
+        }
+        if ours.is_empty() {
+            return Ok(());
+        }
+        let loaded = tokio::select! {
+            loaded = self.load_many(loader, &ours) => loaded,
+            never = keep_all(&held) => match never {},
+        };
+        let payloads = match loaded {
+            Ok(payloads) => payloads,
+            Err(error) => {
+                join_all(held.into_iter().map(HeldLease::release)).await;
+                return Err(error);
+            }
+        };
+        inner.store(held.into_iter().zip(&payloads).collect()).await;
+        for (one, payload) in ours.into_iter().zip(payloads) {
+            one.found = Some(Loaded { payload, source: Source::Miss });
+        }
+        Ok(())
+    }
+
+    /// The keys that somebody else is loading, each as a single look-up would.
+    async fn await_others(
+        &self,
+        loader: &dyn DynLoader<K, V>,
+        missing: &mut [&mut Wanted<'_, K>],
+    ) -> Result<()> {
+        let others = missing.iter_mut().filter(|one| one.found.is_none());
+        try_join_all(others.map(async |one| {
+            let load = async || self.encode(loader.load(one.key).await?);
+            one.found = Some(self.inner.fly(&one.place, one.seen, load).await?);
+            Ok(())
+        }))
+        .await?;
+        Ok(())
+    }
+
+    /// One load of everything, past Redis.
+    async fn bypass_all(
+        &self,
+        loader: &dyn DynLoader<K, V>,
+        missing: &mut [&mut Wanted<'_, K>],
+    ) -> Result<()> {
+        let _permit = self.inner.bypass_permits.acquire().await;
+        self.inner.counting.bypasses(missing.len());
+        let payloads = self.load_many(loader, missing).await?;
+        for (one, payload) in missing.iter_mut().zip(payloads) {
+            one.found = Some(Loaded { payload, source: Source::Bypass });
+        }
+        Ok(())
+    }
+
+    async fn load_many(
+        &self,
+        loader: &dyn DynLoader<K, V>,
+        wanted: &[&mut Wanted<'_, K>],
+    ) -> Result<Vec<Payload>> {
+        self.inner.counting.loads(1);
+        let keys: Vec<_> = wanted.iter().map(|one| one.key).collect();
+        let loaded = loader.load_many(&keys).await.and_then(|values| {
+            if values.len() != keys.len() {
+                let message = format!(
+                    "load_many was asked for {} keys and answered {}",
+                    keys.len(),
+                    values.len()
+                );
+                return Err(BoxError::from(message));
+            }
+            values.into_iter().map(|value| self.encode(value)).collect()
+        });
+        loaded.map_err(|cause| self.inner.load_failed(cause))
+    }
+}
+
+impl<K: ?Sized> Wanted<'_, K> {
+    fn take(&mut self, read: Read) {
+        match read {
+            Read::Found(loaded) => self.found = Some(loaded),
+            Read::Missing(seen) => self.seen = seen,
+        }
+    }
+}
+
+async fn keep_all(held: &[HeldLease]) -> Infallible {
+    join_all(held.iter().map(HeldLease::keep)).await;
+    std::future::pending().await
+}

@@ -1,0 +1,202 @@
+//! The cache's only door to Redis: its commands and Lua scripts.
+
+use std::time::Duration;
+
+use crate::{
+    client::{Call, Russet},
+    error::{Error, Result},
+    id::Id,
+    keys::{Part, Slot, cache as keys},
+    script::{Script, script},
+};
+
+use super::entry::Entry;
+
+static FILL: Script = script!("cache/fill", include "wake");
+static RELEASE: Script = script!("cache/release", include "wake", flags "allow-oom");
+static RENEW: Script = script!("cache/renew", flags "allow-oom");
+static WAIT: Script = script!("cache/wait");
+static PUT: Script = script!("cache/put", include "wake");
+static INVALIDATE: Script = script!("cache/invalidate", include "wake", flags "allow-oom");
+
+/// An entry up to this size goes to the waiters with the news; they read a larger one themselves.
+const LARGEST_NEWS: usize = 4 * 1024;
+
+/// Where the entry of a key stands.
+#[derive(Clone)]
+pub(super) struct Place {
+    slot: Slot,
+    key: String,
+    entry: Part,
+}
+
+/// The right to fill an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LeaseId(Id);
+
+/// What came of asking for the lease.
+pub(super) enum Acquired {
+    Lease(LeaseId),
+    Taken(Entry),
+}
+
+/// What stands where a caller wants to wait.
+pub(super) enum Waiting {
+    /// A lease that ends after this time unless it is renewed; the caller is on the list.
+    Leased(Duration),
+    Entry(Entry),
+    Absent,
+}
+
+impl Place {
+    pub(super) fn new(slot: Slot, key: String) -> Self {
+        let entry = keys::entry(&key);
+        Self { slot, key, entry }
+    }
+
+    /// The text of the key.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn script(&self, script: &'static Script) -> Call {
+        Call::script(script, &self.slot, &[&self.entry, &keys::waiters(&self.key)])
+    }
+
+    fn get(&self) -> Call {
+        Call::read("GET", &self.slot).key(&self.entry)
+    }
+
+    fn set_lease(&self, lease: LeaseId, time: Duration) -> Call {
+        let call = Call::write("SET", &self.slot).key(&self.entry).arg(Entry::lease(lease.0));
+        // Sent twice, the second answer shows the lease of the first.
+        call.arg("NX").arg("GET").arg("PX").arg(millis(time)).idempotent()
+    }
+
+    fn fill(&self, lease: LeaseId, payload: Option<&[u8]>, ttl: Duration) -> Call {
+        let entry = Entry::write(payload);
+        let news = news(&entry).to_vec();
+        let call = self.script(&FILL).arg(Entry::lease(lease.0)).arg(entry);
+        call.arg(millis(ttl)).arg(news).idempotent()
+    }
+}
+
+/// What a hit costs: one `GET`.
+pub(super) async fn read(russet: &Russet, place: &Place) -> Result<Option<Entry>> {
+    let bytes: Option<Vec<u8>> = russet.run(place.get()).await?;
+    Ok(bytes.map(Entry::read))
+}
+
+pub(super) async fn read_many(russet: &Russet, places: &[Place]) -> Result<Vec<Option<Entry>>> {
+    let calls: Vec<_> = places.iter().map(Place::get).collect();
+    let entries: Vec<Option<Vec<u8>>> = russet.run_many(&calls).await?;
+    Ok(entries.into_iter().map(|bytes| bytes.map(Entry::read)).collect())
+}
+
+/// Takes the lease where nothing stands.
+pub(super) async fn acquire(russet: &Russet, place: &Place, time: Duration) -> Result<Acquired> {
+    let lease = LeaseId(Id::random()?);
+    let there = russet.run(place.set_lease(lease, time)).await?;
+    Ok(Acquired::from(lease, there))
+}
+
+pub(super) async fn acquire_many(
+    russet: &Russet,
+    places: &[&Place],
+    time: Duration,
+) -> Result<Vec<Acquired>> {
+    let leases = places.iter().map(|_| Id::random().map(LeaseId)).collect::<Result<Vec<_>>>()?;
+    let calls: Vec<_> =
+        places.iter().zip(&leases).map(|(place, lease)| place.set_lease(*lease, time)).collect();
+    let there: Vec<Option<Vec<u8>>> = russet.run_many(&calls).await?;
+    Ok(leases.into_iter().zip(there).map(|(lease, there)| Acquired::from(lease, there)).collect())
+}
+
+impl Acquired {
+    fn from(lease: LeaseId, there: Option<Vec<u8>>) -> Self {
+        match there {
+            None => Self::Lease(lease),
+            Some(bytes) if bytes == Entry::lease(lease.0) => Self::Lease(lease),
+            Some(bytes) => Self::Taken(Entry::read(bytes)),
+        }
+    }
+}
+
+/// What is to stand at a place, if the lease is current, for how long; `None` is a null.
+pub(super) type Filling<'a> = (&'a Place, LeaseId, Option<&'a [u8]>, Duration);
+
+/// Stores what was loaded; false where the lease was lost or revoked.
+pub(super) async fn fill(russet: &Russet, fillings: &[Filling<'_>]) -> Result<Vec<bool>> {
+    let calls: Vec<_> = fillings
+        .iter()
+        .map(|(place, lease, payload, ttl)| place.fill(*lease, *payload, *ttl))
+        .collect();
+    russet.run_many(&calls).await
+}
+
+/// Gives the lease back; whoever waits can load.
+pub(super) async fn release(russet: &Russet, place: &Place, lease: LeaseId) -> Result<()> {
+    let call = place.script(&RELEASE).arg(Entry::lease(lease.0)).idempotent();
+    russet.run::<i64>(call).await?;
+    Ok(())
+}
+
+/// Keeps the lease for another term; false when it was lost or revoked.
+pub(super) async fn renew(
+    russet: &Russet,
+    place: &Place,
+    lease: LeaseId,
+    time: Duration,
+) -> Result<bool> {
+    let call = Call::script(&RENEW, &place.slot, &[&place.entry]);
+    russet.run(call.arg(Entry::lease(lease.0)).arg(millis(time)).idempotent()).await
+}
+
+/// Puts the caller on the list of those who wait for the fill.
+pub(super) async fn wait(
+    russet: &Russet,
+    place: &Place,
+    waiter: &str,
+    lease: Duration,
+) -> Result<Waiting> {
+    let call = place.script(&WAIT).arg(waiter).arg(millis(lease)).idempotent();
+    let mut answer: Vec<Vec<u8>> = russet.run(call).await?;
+    let detail = answer.pop().unwrap_or_default();
+    match answer.pop().as_deref() {
+        None => Ok(Waiting::Absent),
+        Some(b"entry") => Ok(Waiting::Entry(Entry::read(detail))),
+        Some(_) => {
+            let left = std::str::from_utf8(&detail).ok().and_then(|text| text.parse().ok());
+            let left = left.ok_or_else(|| Error::internal("cache/wait answered no time"))?;
+            Ok(Waiting::Leased(Duration::from_millis(left)))
+        }
+    }
+}
+
+/// Stores a value whatever stands there. Not sent twice: an invalidation may have come in between.
+pub(super) async fn put(
+    russet: &Russet,
+    place: &Place,
+    payload: &[u8],
+    ttl: Duration,
+) -> Result<()> {
+    let entry = Entry::write(Some(payload));
+    let news = news(&entry).to_vec();
+    let call = place.script(&PUT).arg(entry).arg(millis(ttl)).arg(news);
+    russet.run::<i64>(call).await?;
+    Ok(())
+}
+
+/// Drops the value, the null or the lease.
+pub(super) async fn invalidate(russet: &Russet, place: &Place) -> Result<()> {
+    russet.run::<i64>(place.script(&INVALIDATE).idempotent()).await?;
+    Ok(())
+}
+
+fn news(entry: &[u8]) -> &[u8] {
+    if entry.len() <= LARGEST_NEWS { entry } else { b"" }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

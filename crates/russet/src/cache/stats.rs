@@ -1,0 +1,77 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What one handle of a cache and its clones have done; see [`Cache::stats`](super::Cache::stats).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CacheStats {
+    /// Keys found in Redis, nulls included.
+    pub hits: u64,
+    /// Keys that were not there.
+    pub misses: u64,
+    /// Loads that were run by this process.
+    pub loads: u64,
+    /// Loads that failed.
+    pub load_errors: u64,
+    /// Callers that waited for a load of another caller, here or in another process.
+    pub waits: u64,
+    /// Loads past the cache, because Redis was away.
+    pub bypasses: u64,
+    /// Loaded values that were not stored: the lease was revoked or lost, Redis went away, or they were too large.
+    pub unstored: u64,
+}
+
+/// The same, counted while it happens; also told as metrics, by the names below.
+pub(super) struct Counting {
+    hits: Count,
+    misses: Count,
+    loads: Count,
+    load_errors: Count,
+    waits: Count,
+    bypasses: Count,
+    unstored: Count,
+}
+
+/// One number, for [`CacheStats`] and for the metrics recorder that was installed when the cache was built.
+pub(super) struct Count {
+    total: AtomicU64,
+    metric: metrics::Counter,
+}
+
+macro_rules! counting {
+    ($($field:ident $metric:literal)*) => {
+        impl Counting {
+            pub(super) fn new(cache: &str) -> Self {
+                Self {$(
+                    $field: Count {
+                        total: AtomicU64::new(0),
+                        metric: metrics::counter!($metric, "cache" => cache.to_owned()),
+                    },
+                )*}
+            }
+
+            pub(super) fn read(&self) -> CacheStats {
+                CacheStats { $($field: self.$field.total.load(Ordering::Relaxed),)* }
+            }
+
+            $(pub(super) fn $field(&self, n: usize) {
+                self.$field.add(n as u64);
+            })*
+        }
+    };
+}
+counting! {
+    hits "russet_cache_hits_total"
+    misses "russet_cache_misses_total"
+    loads "russet_cache_loads_total"
+    load_errors "russet_cache_load_errors_total"
+    waits "russet_cache_waits_total"
+    bypasses "russet_cache_bypasses_total"
+    unstored "russet_cache_unstored_total"
+}
+
+impl Count {
+    fn add(&self, n: u64) {
+        self.total.fetch_add(n, Ordering::Relaxed);
+        self.metric.increment(n);
+    }
+}

@@ -1,0 +1,96 @@
+//! Settings of a throw-away server.
+
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use super::endpoint::Endpoint;
+use super::server::TestServer;
+
+/// Settings of a [`TestServer`], made by [`TestServer::builder`].
+#[derive(Clone, Debug, Default)]
+pub struct TestServerBuilder {
+    pub(super) unix_socket: bool,
+    pub(super) password: Option<String>,
+    append_only: bool,
+    args: Vec<(String, String)>,
+}
+
+impl TestServerBuilder {
+    /// Listens on a Unix socket in the temporary folder instead of a TCP port. Defaults to TCP.
+    #[must_use]
+    pub fn unix_socket(mut self) -> Self {
+        self.unix_socket = true;
+        self
+    }
+
+    /// Keeps an append-only file, synced at each write, so that a [`restart`](TestServer::restart) brings back
+    /// everything that was acknowledged, also after a [`kill`](TestServer::kill). Defaults to no persistence.
+    #[must_use]
+    pub fn append_only(mut self) -> Self {
+        self.append_only = true;
+        self
+    }
+
+    /// Asks clients for this password: letters, digits, `-`, `_`, `.` and `~`. Defaults to none.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Adds a setting of the server's configuration file, for example `("maxmemory", "8mb")`; it wins over the
+    /// settings that are there already. Defaults to those of the server.
+    #[must_use]
+    pub fn arg(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.args.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts the server and waits until it answers.
+    ///
+    /// # Errors
+    ///
+    /// As [`TestServer::start`], and for a password with other characters than those named above.
+    pub async fn start(self) -> io::Result<TestServer> {
+        let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+        if let Some(password) = &self.password
+            && (password.is_empty() || !password.bytes().all(safe))
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the password of a test server goes into its URL: \
+                    use one or more letters, digits, -, _, . or ~",
+            ));
+        }
+        TestServer::launch(self).await
+    }
+
+    /// The command line of the server.
+    pub(super) fn command(&self, program: &Path, endpoint: &Endpoint, folder: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(folder);
+        match endpoint {
+            Endpoint::Tcp(address) => {
+                command.args(["--bind", &address.ip().to_string()]);
+                command.args(["--port", &address.port().to_string()]);
+            }
+            Endpoint::Unix(path) => {
+                command.args(["--port", "0", "--unixsocketperm", "700"]);
+                command.arg("--unixsocket").arg(path);
+            }
+        }
+        command.arg("--dir").arg(folder);
+        command.args(["--save", ""]);
+        if self.append_only {
+            command.args(["--appendonly", "yes", "--appendfsync", "always"]);
+        }
+        if let Some(password) = &self.password {
+            command.args(["--requirepass", password]);
+        }
+        for (name, value) in &self.args {
+            command.arg(format!("--{name}")).arg(value);
+        }
+        command
+    }
+}
