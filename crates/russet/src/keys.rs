@@ -7,6 +7,12 @@
 //! | --- | --- | --- | --- |
 //! | `{cache:<name>:<partition>}:entry:<key>` | string | TTL | `cache` |
 //! | `{cache:<name>:<partition>}:waiters:<key>` | list | TTL | `cache` |
+//! | `{counters:<group>}:total` | zset | the application | `counters` |
+//! | `{counters:<group>}:minute:<start, UTC>` | zset | TTL | `counters` |
+//! | `{counters:<group>}:hour:<start, UTC>` | zset | TTL | `counters` |
+//! | `{counters:<group>}:day:<date>` | zset | TTL | `counters` |
+//! | `{counters:<group>}:month:<year and month>` | zset | TTL | `counters` |
+//! | `{leaderboard:<name>}:scores` | zset | the application | `leaderboard` |
 //! | `{inbox:<process>}:news` | channel | the process | `wake` |
 
 use std::{fmt, sync::Arc};
@@ -103,6 +109,48 @@ pub(crate) mod cache {
     /// List: who waits for the load of a key. Ends by a TTL, shortly after the lease.
     pub(crate) fn waiters(key: &str) -> Part {
         Part(["waiters:", &encode(key)].concat())
+    }
+}
+
+/// Keys of a group of counters. In each, a member is a counter's name and its score the count.
+#[cfg(feature = "counters")]
+pub(crate) mod counters {
+    use super::{Part, encode};
+
+    /// Zset: what was ever counted. The application deletes it when the group is no longer used.
+    pub(crate) fn total() -> Part {
+        Part("total".into())
+    }
+
+    /// Zset: a minute, labelled with its start in UTC, `20261122T1151Z`. Ends by its TTL.
+    pub(crate) fn minute(label: &str) -> Part {
+        Part(["minute:", &encode(label)].concat())
+    }
+
+    /// Zset: an hour of the group's time zone, labelled with its start in UTC, `20261122T1100Z`. Ends by its TTL.
+    pub(crate) fn hour(label: &str) -> Part {
+        Part(["hour:", &encode(label)].concat())
+    }
+
+    /// Zset: a day of the group's time zone, `20261122`. Ends by its TTL.
+    pub(crate) fn day(label: &str) -> Part {
+        Part(["day:", &encode(label)].concat())
+    }
+
+    /// Zset: a month of the group's time zone, `202611`. Ends by its TTL.
+    pub(crate) fn month(label: &str) -> Part {
+        Part(["month:", &encode(label)].concat())
+    }
+}
+
+/// Keys of a leaderboard.
+#[cfg(feature = "leaderboard")]
+pub(crate) mod leaderboard {
+    use super::Part;
+
+    /// Zset: members by their score. Ends with its last member; the application removes them.
+    pub(crate) fn scores() -> Part {
+        Part("scores".into())
     }
 }
 

@@ -17,9 +17,18 @@ pub mod testing;
 
 #[cfg(feature = "cache")]
 mod cache;
+#[cfg(feature = "counters")]
+mod counters;
+#[cfg(feature = "leaderboard")]
+mod leaderboard;
 
 #[cfg(feature = "cache")]
 pub use cache::{Cache, CacheBuilder, CacheKey, CacheStats, Found, Loader, Put, Source};
 pub use client::{Health, Russet, RussetBuilder, Sent, metered, raw};
 pub use codec::{Codec, Json};
 pub use error::{Advice, BoxError, Error, ErrorKind, Result};
+
+#[cfg(feature = "counters")]
+pub use counters::{Counters, CountersBuilder, Counts, Granularity, Point, Top};
+#[cfg(feature = "leaderboard")]
+pub use leaderboard::{Leaderboard, LeaderboardBuilder, Ranked, Standing};

@@ -1,7 +1,7 @@
 -- Records a caller that waits for somebody else's load.
 -- KEYS[1] entry: string   KEYS[2] waiters: list
 -- ARGV[1] waiter: address   ARGV[2] longest lease: ms
--- returns: {"leased", ms left} | {"entry", entry} | {"absent"}
+-- returns: {"leased", ms left as text} | {"entry", entry} | {"absent"}
 -- refuses: writes nothing unless the entry is a lease
 local entry = redis.call('GET', KEYS[1])
 if not entry then return {'absent'} end
@@ -11,4 +11,4 @@ if left < 0 then left = tonumber(ARGV[2]) end
 
 redis.call('RPUSH', KEYS[2], ARGV[1])
 redis.call('PEXPIRE', KEYS[2], left + tonumber(ARGV[2]))
-return {'leased', left}
+return {'leased', string.format('%d', left)}

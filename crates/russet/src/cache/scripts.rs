@@ -200,3 +200,39 @@ fn news(entry: &[u8]) -> &[u8] {
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{keys::Namespace, testing::TestServer};
+
+    /// Read old, invalidate, store late: what stands there afterwards?
+    async fn after_a_late_fill(fill: &'static Script) -> Option<Entry> {
+        let server = TestServer::start().await.unwrap();
+        let russet = Russet::connect(&server.url()).await.unwrap();
+        let slot = Slot::partition(&Namespace::new("test").unwrap(), "cache", "users", 0).unwrap();
+        let place = Place::new(slot, "1".into());
+        let term = Duration::from_secs(60);
+        let Acquired::Lease(lease) = acquire(&russet, &place, term).await.unwrap() else {
+            panic!("nothing stands there")
+        };
+        invalidate(&russet, &place).await.unwrap();
+        let late = place.script(fill).arg(Entry::lease(lease.0)).arg(Entry::write(Some(b"old")));
+        russet.run::<bool>(late.arg(60_000).arg("")).await.unwrap();
+        read(&russet, &place).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_fill_whose_lease_was_revoked_stores_nothing() {
+        assert_eq!(after_a_late_fill(&FILL).await, None);
+    }
+
+    #[tokio::test]
+    async fn without_its_lease_check_the_fill_would_store_an_old_value() {
+        let check = FILL.source.lines().find(|line| line.contains("~= ARGV[1]")).unwrap();
+        let without = FILL.source.replace(check, "");
+        let mutant = Script::new("mutant", without.leak(), "");
+        let stale = Some(Entry::Value(bytes::Bytes::from_static(b"old")));
+        assert_eq!(after_a_late_fill(Box::leak(Box::new(mutant))).await, stale);
+    }
+}

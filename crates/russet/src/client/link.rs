@@ -159,10 +159,11 @@ impl Shared {
 
     async fn connect(self: &Arc<Self>, wake: Arc<Notify>) -> Rest {
         let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
-        let shared = self.clone();
+        // Not the state itself: it holds the connection, which would never be dropped.
+        let shared = Arc::downgrade(self);
         let on_end = move || {
             // Only for the connection in use: one that failed while it was opened is tried again with backoff.
-            if shared.lost(generation) {
+            if shared.upgrade().is_some_and(|shared| shared.lost(generation)) {
                 wake.notify_one();
             }
         };

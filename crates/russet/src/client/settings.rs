@@ -1,6 +1,6 @@
 //! Where the server is and how to speak to it, read from a URL and the builder.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{borrow::Cow, fmt, path::PathBuf, time::Duration};
 
 use redis::RedisConnectionInfo;
 use url::Url;
@@ -42,8 +42,8 @@ impl ParsedUrl {
     /// # Errors
     /// `Invalid` naming what is wrong with it. The text itself is left out: it may hold a password.
     pub(super) fn parse(text: &str) -> Result<Self> {
-        let url =
-            Url::parse(text).map_err(|cause| refuse(format_args!("is not a URL ({cause})")))?;
+        let url = Url::parse(&with_host(text))
+            .map_err(|cause| refuse(format_args!("is not a URL ({cause})")))?;
         let (address, database) = match url.scheme() {
             "redis" | "valkey" => (tcp(&url)?, path_database(&url)?),
             "unix" | "redis+unix" | "valkey+unix" => (socket(&url)?, query_database(&url)?),
@@ -58,6 +58,18 @@ impl ParsedUrl {
         let user = Some(decode(url.username())?).filter(|user| !user.is_empty());
         let password = url.password().map(decode).transpose()?.filter(|word| !word.is_empty());
         Ok(Self { address, user, password, database })
+    }
+}
+
+/// The URL of a socket has no host, which the syntax of URLs allows only without a login.
+fn with_host(text: &str) -> Cow<'_, str> {
+    let authority = text.split_once("unix://").and_then(|(_, rest)| rest.split_once('/'));
+    match authority {
+        Some((login, path)) if login.ends_with('@') => {
+            let scheme = text.len() - login.len() - 1 - path.len();
+            Cow::Owned([&text[..scheme], login, "socket/", path].concat())
+        }
+        _ => Cow::Borrowed(text),
     }
 }
 
