@@ -1,2 +1,7 @@
-//! russet
-fn main() {}
+//! The program `russet`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    russet_app::cli::main()
+}

@@ -1,1 +1,28 @@
-//! russet-axum
+//! Pieces of russet for services on axum.
+//!
+//! - [`Server`]: serves a router with limits for everything that a client can make last.
+//! - [`request_id`]: a name for each request, in its log lines, its answer and its errors.
+//! - [`error`]: one JSON shape for every error; `russet::Error` maps to the right status by `?`.
+//! - [`extract`]: axum's `Json`, `Path` and `Query` with refusals in that shape.
+//! - [`panic`]: a handler that panics answers 500 in that shape.
+//!
+//! ```
+//! use axum::{Router, middleware, routing::get};
+//! use russet_axum::{error, panic, request_id};
+//!
+//! let app: Router = Router::new()
+//!     .route("/", get(async || "hello"))
+//!     .fallback(error::no_route)
+//!     .method_not_allowed_fallback(error::no_method)
+//!     .layer(middleware::from_fn(panic::catch))
+//!     .layer(middleware::from_fn(request_id::propagate));
+//! ```
+
+pub mod error;
+pub mod extract;
+pub mod panic;
+pub mod request_id;
+pub mod server;
+
+pub use error::ApiError;
+pub use server::Server;

@@ -1,0 +1,110 @@
+//! `russet serve`: the application.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use russet_axum::Server;
+use tokio::net::TcpListener;
+
+use super::stop_signal;
+use crate::config::{self, StoreArgs};
+use crate::data_dir::DataDir;
+use crate::db::Database;
+use crate::redis_server::PrivateServer;
+use crate::secret_key::SecretKey;
+use crate::{AppState, Failure, http, seed};
+
+/// The largest body that a route takes: a user's name and e-mail address, with room.
+const LONGEST_BODY: usize = 64 * 1024;
+
+/// Serve the web application
+///
+/// Starts everything it needs: a private Redis server in the data folder when none is configured (stopped on exit,
+/// taken over after a crash) and an SQLite database. Stops in order at Ctrl-C or SIGTERM.
+#[derive(Debug, Args)]
+#[command(after_help = config::ENVIRONMENT)]
+pub(super) struct Serve {
+    /// Where to listen; only loopback addresses are taken
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5000", value_parser = config::listen_address)]
+    listen: SocketAddr,
+
+    #[command(flatten)]
+    stores: StoreArgs,
+
+    /// A file with the secret key, at least 32 bytes. Without one or SECRET_KEY, it is generated in the data folder
+    #[arg(long, value_name = "FILE")]
+    secret_key_file: Option<PathBuf>,
+
+    /// Makes every look-up of a user in the database take this much longer, to see what the cache does
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = config::duration)]
+    slow_database: Duration,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        // From here on a signal stops in order; before, it would leave a half-started Redis server behind.
+        let stop = tokio::spawn(stop_signal());
+        config::check_loopback(self.listen)?;
+        let (redis, database) = (self.stores.redis()?, self.stores.database()?);
+        let listener = TcpListener::bind(self.listen).await.map_err(|error| {
+            format!(
+                "cannot listen on {}: {error}; choose another address with --listen",
+                self.listen
+            )
+        })?;
+        http::metrics::collect();
+        let data = DataDir::open(&self.stores.data_dir)?;
+        let given = std::env::var("SECRET_KEY").ok().filter(|key| !key.is_empty());
+        let _key = SecretKey::load(self.secret_key_file.as_deref(), given.as_deref(), data.path())?;
+        let database_url = database.unwrap_or_else(|| Database::url_in(data.path()));
+        let db = Database::open(&database_url).await?.slowed_by(self.slow_database);
+
+        let private = match redis {
+            Some(_) => None,
+            None => Some(PrivateServer::start(data.path()).await?),
+        };
+        let served = async {
+            let builder = match (redis, &private) {
+                (Some(builder), _) => builder,
+                (None, Some(private)) => private.connection(),
+                (None, None) => return Err("no Redis server is configured".into()),
+            };
+            let state = AppState::new(builder.connect_lazily()?, db.clone())?;
+            greet(&state, listener.local_addr()?, private.as_ref(), &database_url).await;
+            seed::first_start(&state).await;
+            let server = Server::new().max_body_bytes(LONGEST_BODY);
+            server
+                .serve(listener, http::app(state), async { stop.await.unwrap_or_default() })
+                .await;
+            Ok(())
+        }
+        .await;
+        tracing::info!("stopping");
+        db.close().await;
+        if let Some(private) = private {
+            private.stop().await;
+        }
+        served
+    }
+}
+
+/// The first line: where it listens, which server, which database.
+async fn greet(
+    state: &AppState,
+    address: SocketAddr,
+    private: Option<&PrivateServer>,
+    database: &str,
+) {
+    let redis = match state.russet.health().await {
+        Ok(health) => format!("{} {}", health.server, health.version),
+        Err(error) => {
+            tracing::warn!(%error, "the Redis server is away; users are served from the database meanwhile");
+            "a Redis server that is away".to_owned()
+        }
+    };
+    let whose =
+        private.map_or_else(String::new, |server| format!(" (private, at {})", server.address()));
+    tracing::info!("serving http://{address} with {redis}{whose} and {database}");
+}

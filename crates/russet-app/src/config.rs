@@ -1,0 +1,253 @@
+//! Flags over environment over defaults.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use russet::{Russet, RussetBuilder};
+
+use crate::Failure;
+
+/// What clap prints below the flags.
+pub const ENVIRONMENT: &str = "\
+Environment (a flag stands above its variable):
+  REDIS_URL                      as --redis-url
+  REDIS_HOST, REDIS_PORT,        the Redis server, piece by piece, when there is no URL
+  REDIS_PASSWORD, REDIS_DB       [defaults: localhost, 6379, none, 0]
+  DATABASE_URL                   as --database-url
+  SECRET_KEY                     the secret key itself, at least 32 bytes
+  DEBUG                          true or 1: as --debug
+  RUST_LOG                       log filter by module, above --debug, e.g. russet=trace
+
+Exit codes: 0 stopped in order, 1 could not start or run, 2 wrong usage.";
+
+/// Where the data is.
+#[derive(Debug, Clone, Args)]
+pub struct StoreArgs {
+    /// Folder for everything kept on disk: database, private Redis server, secret key
+    #[arg(long, value_name = "FOLDER", default_value = "./russet-data")]
+    pub data_dir: PathBuf,
+
+    /// A Redis or Valkey server: redis://[user:password@]host[:port][/db] or unix:///path.
+    /// Without one, a private server is started in the data folder
+    #[arg(long, value_name = "URL", env = "REDIS_URL", hide_env = true)]
+    redis_url: Option<String>,
+
+    /// The record store, an SQLite file: sqlite:path. Without one, russet.db in the data folder
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env = true)]
+    database_url: Option<String>,
+}
+
+impl StoreArgs {
+    /// The configured Redis server; `None` means a private one.
+    ///
+    /// # Errors
+    /// A piece that is not what it should be.
+    pub fn redis(&self) -> Result<Option<RussetBuilder>, Failure> {
+        redis(self.redis_url.as_deref(), |name| std::env::var(name).ok())
+    }
+
+    /// The configured database; `None` means the one in the data folder.
+    ///
+    /// # Errors
+    /// A database that is not SQLite.
+    pub fn database(&self) -> Result<Option<String>, Failure> {
+        database(self.database_url.as_deref(), |name| std::env::var(name).ok())
+    }
+}
+
+fn redis(
+    url: Option<&str>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<RussetBuilder>, Failure> {
+    if let Some(url) = url.filter(|url| !url.is_empty()) {
+        return Ok(Some(Russet::builder().url(url)));
+    }
+    let piece = |name| variable(name).filter(|value| !value.is_empty());
+    let (host, port, database) = (piece("REDIS_HOST"), piece("REDIS_PORT"), piece("REDIS_DB"));
+    let password = piece("REDIS_PASSWORD");
+    if host.is_none() && port.is_none() && database.is_none() && password.is_none() {
+        return Ok(None);
+    }
+    let number = |name: &str, value: Option<String>, default: u16| match value {
+        None => Ok(default),
+        Some(text) => text
+            .parse::<u16>()
+            .map_err(|_| format!("{name} is {text:?}, which is no number up to 65535")),
+    };
+    let port = number("REDIS_PORT", port, 6379)?;
+    let database = number("REDIS_DB", database, 0)?;
+    let host = match host {
+        // An IPv6 address stands in brackets in a URL.
+        Some(host) if host.contains(':') => format!("[{host}]"),
+        Some(host) => utf8_percent_encode(&host, NON_HOST).to_string(),
+        None => "localhost".to_owned(),
+    };
+    let mut server = Russet::builder().url(format!("redis://{host}:{port}/{database}"));
+    if let Some(password) = password {
+        server = server.password(password);
+    }
+    Ok(Some(server))
+}
+
+const NON_HOST: &percent_encoding::AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
+
+fn database(
+    url: Option<&str>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<String>, Failure> {
+    match url.filter(|url| !url.is_empty()) {
+        Some(url) if url.starts_with("sqlite:") => Ok(Some(url.to_owned())),
+        Some(url) => {
+            let scheme = url.split(':').next().unwrap_or_default();
+            Err(format!("the database URL begins with {scheme}:, and this russet stores its records in SQLite only: sqlite:path").into())
+        }
+        None if variable("DB_HOST").is_some_and(|host| !host.is_empty()) => {
+            Err("DB_HOST names a MySQL server, and this russet stores its records in SQLite only: \
+                 unset it, or name a file with --database-url sqlite:path"
+                .into())
+        }
+        None => Ok(None),
+    }
+}
+
+/// Reads `HOST:PORT` with a host that is an address or `localhost`.
+///
+/// # Errors
+/// Anything else.
+pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    match text.strip_prefix("localhost:").map(str::parse) {
+        Some(Ok(port)) => Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
+        _ => text.parse().map_err(|_| "expected ADDRESS:PORT, such as 127.0.0.1:5000".to_owned()),
+    }
+}
+
+/// Refuses addresses that other machines can reach.
+///
+/// # Errors
+/// An address that is not a loopback one.
+pub fn check_loopback(address: SocketAddr) -> Result<(), Failure> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(format!(
+        "russet has no accounts, so whoever reaches it can change everything: it listens on loopback addresses \
+         only, such as 127.0.0.1:5000, and {address} is not one"
+    )
+    .into())
+}
+
+/// Reads a duration such as `500ms`, `2s` or `0`.
+///
+/// # Errors
+/// Anything else, and more than a minute.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) =
+        text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let parsed = number.parse::<u64>().ok().and_then(|number| match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "" if number == 0 => Some(Duration::ZERO),
+        _ => None,
+    });
+    match parsed {
+        Some(duration) if duration <= Duration::from_secs(60) => Ok(duration),
+        Some(_) => Err("expected at most 60s".to_owned()),
+        None => Err("expected a number of ms or s, such as 500ms".to_owned()),
+    }
+}
+
+/// Whether DEBUG says so.
+#[must_use]
+pub fn debug_wanted(value: Option<&str>) -> bool {
+    value.is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("true"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn variables<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
+        |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    /// Where a builder would connect to, as its handle prints it.
+    async fn server(url: Option<&str>, pairs: &[(&str, &str)]) -> Option<String> {
+        let builder = redis(url, variables(pairs)).unwrap()?;
+        Some(format!("{:?}", builder.connect_lazily().unwrap()))
+    }
+
+    #[tokio::test]
+    async fn nothing_set_means_a_private_server() {
+        assert_eq!(server(None, &[]).await, None);
+        assert_eq!(server(Some(""), &[("REDIS_HOST", "")]).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_url_stands_above_the_pieces() {
+        let found = server(Some("redis://one:1"), &[("REDIS_HOST", "two")]).await.unwrap();
+        assert!(found.contains("one:1"), "{found}");
+    }
+
+    #[tokio::test]
+    async fn pieces_have_the_usual_defaults() {
+        let found = server(None, &[("REDIS_HOST", "cache")]).await.unwrap();
+        assert!(found.contains("cache:6379"), "{found}");
+        let found = server(None, &[("REDIS_PORT", "7000")]).await.unwrap();
+        assert!(found.contains("localhost:7000"), "{found}");
+        let found = server(None, &[("REDIS_HOST", "::1")]).await.unwrap();
+        assert!(found.contains("[::1]:6379"), "{found}");
+    }
+
+    #[test]
+    fn a_wrong_port_is_named() {
+        let refused =
+            redis(None, variables(&[("REDIS_PORT", "tcp://10.0.0.1:6379")])).err().unwrap();
+        assert!(refused.to_string().contains("REDIS_PORT"), "{refused}");
+    }
+
+    #[test]
+    fn only_sqlite_is_taken() {
+        assert_eq!(database(None, variables(&[])).unwrap(), None);
+        assert_eq!(
+            database(Some("sqlite:a.db"), variables(&[])).unwrap().as_deref(),
+            Some("sqlite:a.db")
+        );
+        let refused =
+            database(Some("mysql://root@localhost/x"), variables(&[])).unwrap_err().to_string();
+        assert!(refused.contains("begins with mysql:") && !refused.contains("root"), "{refused}");
+        assert!(database(None, variables(&[("DB_HOST", "db")])).is_err());
+    }
+
+    #[test]
+    fn addresses_that_others_reach_are_refused() {
+        for safe in ["127.0.0.1:5000", "localhost:0", "[::1]:80", "127.8.8.8:1"] {
+            check_loopback(listen_address(safe).unwrap()).unwrap();
+        }
+        for open in ["0.0.0.0:5000", "[::]:5000", "192.168.1.1:80"] {
+            assert!(check_loopback(listen_address(open).unwrap()).is_err(), "{open}");
+        }
+        assert!(listen_address("5000").is_err());
+        assert!(listen_address("example.com:80").is_err());
+    }
+
+    #[test]
+    fn durations_have_a_unit_and_an_end() {
+        assert_eq!(duration("500ms").unwrap(), Duration::from_millis(500));
+        assert_eq!(duration("2s").unwrap(), Duration::from_secs(2));
+        assert_eq!(duration("0").unwrap(), Duration::ZERO);
+        for wrong in ["", "5", "ms", "-1s", "1m", "1.5s", "61s", "99999999999999999999s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn debug_is_true_or_one() {
+        assert!(debug_wanted(Some("True")) && debug_wanted(Some("1")));
+        assert!(!debug_wanted(Some("False")) && !debug_wanted(Some("")) && !debug_wanted(None));
+    }
+}

@@ -1,0 +1,120 @@
+//! What keeps other sites' pages away from an application without accounts.
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use russet_axum::ApiError;
+
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The same for every answer: nothing is loaded from elsewhere, nothing inline runs, nobody frames a page.
+const HARDENING: [(HeaderName, &str); 5] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+];
+
+/// Middleware: adds the security headers.
+pub async fn harden(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in HARDENING {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Middleware: refuses requests that a page of another site makes the browser send, with 403.
+///
+/// Writes from another origin, and everything under a host name that is not this machine's: a name on the
+/// internet that resolves to loopback would be the same origin to the browser (DNS rebinding).
+pub async fn refuse_other_sites(request: Request, next: Next) -> Response {
+    let refusal = if !is_loopback_host(request.headers()) {
+        Some("this server answers to localhost and loopback addresses only")
+    } else if !request.method().is_safe() && is_cross_site(request.headers()) {
+        Some("pages of other sites must not change anything here")
+    } else {
+        None
+    };
+    match refusal {
+        Some(why) => ApiError::new(StatusCode::FORBIDDEN, why).into_response(),
+        None => next.run(request).await,
+    }
+}
+
+fn is_loopback_host(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let Ok(authority) = host.to_str().unwrap_or_default().parse::<axum::http::uri::Authority>()
+    else {
+        return false;
+    };
+    let host = authority.host().trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Programs send neither header; browsers send at least one of them.
+fn is_cross_site(headers: &HeaderMap) -> bool {
+    if let Some(site) = headers.get(FETCH_SITE) {
+        return site != "same-origin" && site != "none";
+    }
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    text(header::ORIGIN)
+        .is_some_and(|origin| origin.split_once("://").map(|(_, host)| host) != text(header::HOST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn loopback_names_are_answered_and_others_are_not() {
+        for host in ["localhost", "LOCALHOST:5000", "127.0.0.1:5000", "[::1]:5000", "127.1.2.3"] {
+            assert!(is_loopback_host(&headers(&[("host", host)])), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "192.168.1.1",
+            "",
+            "localhost.evil:80",
+            "a@b@c",
+        ] {
+            assert!(!is_loopback_host(&headers(&[("host", host)])), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_write_from_another_origin_is_cross_site() {
+        assert!(is_cross_site(&headers(&[("sec-fetch-site", "cross-site")])));
+        assert!(is_cross_site(&headers(&[("sec-fetch-site", "same-site")])));
+        assert!(is_cross_site(&headers(&[
+            ("origin", "http://evil.example"),
+            ("host", "localhost:5000")
+        ])));
+        assert!(is_cross_site(&headers(&[("origin", "null"), ("host", "localhost:5000")])));
+    }
+
+    #[test]
+    fn a_write_from_the_own_page_or_a_program_is_not() {
+        assert!(!is_cross_site(&headers(&[])));
+        assert!(!is_cross_site(&headers(&[("sec-fetch-site", "same-origin")])));
+        assert!(!is_cross_site(&headers(&[
+            ("origin", "http://localhost:5000"),
+            ("host", "localhost:5000")
+        ])));
+    }
+}

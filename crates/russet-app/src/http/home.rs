@@ -1,0 +1,69 @@
+//! The pages and what they load.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use russet_axum::ApiError;
+use russet_axum::extract::{Path, Query};
+
+use super::{overview, views};
+use crate::AppState;
+use crate::pages::{self, Choice, Docs, Home, Preferences};
+
+/// `/`: what runs, and each part of it to try. Counts one page view.
+pub async fn home(
+    State(app): State<AppState>,
+    Query(choice): Query<Choice>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    if let Some(redirect) = remember(choice, &uri) {
+        return Ok(redirect);
+    }
+    let prefs = Preferences::of(&headers);
+    let now = overview::look(&app, views::add(&app.views)).await;
+    // Without a database the page is shown all the same, with the id that most have.
+    let first_user =
+        app.users.list(0, 1).await.ok().and_then(|users| Some(users.first()?.id)).unwrap_or(1);
+    page(&Home { t: prefs.messages(), prefs, now, first_user })
+}
+
+/// `/docs`: the API, rendered from its own document.
+pub async fn docs(
+    Query(choice): Query<Choice>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    if let Some(redirect) = remember(choice, &uri) {
+        return Ok(redirect);
+    }
+    let prefs = Preferences::of(&headers);
+    page(&Docs { t: prefs.messages(), prefs })
+}
+
+/// `/assets/…`.
+pub async fn asset(Path(file): Path<String>) -> Result<Response, ApiError> {
+    let (kind, text) =
+        pages::asset(&file).ok_or_else(|| ApiError::not_found("there is nothing at this path"))?;
+    Ok(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], text).into_response())
+}
+
+/// A link that chooses a language or a theme leads back to the page, which then is in it.
+fn remember(choice: Choice, uri: &Uri) -> Option<Response> {
+    let cookies: Vec<HeaderValue> = choice.cookies().collect();
+    if cookies.is_empty() {
+        return None;
+    }
+    let mut response = Redirect::to(uri.path()).into_response();
+    for cookie in cookies {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Some(response)
+}
+
+fn page(template: &impl Template) -> Result<Response, ApiError> {
+    let html = template.render().map_err(ApiError::internal)?;
+    let headers = [(header::CACHE_CONTROL, "no-store"), (header::VARY, "cookie, accept-language")];
+    Ok((headers, Html(html)).into_response())
+}

@@ -1,0 +1,64 @@
+//! The routes.
+
+pub mod demo;
+pub mod guard;
+pub mod health;
+pub mod home;
+pub mod leaderboard;
+pub mod metrics;
+pub mod openapi;
+pub mod overview;
+pub mod users;
+pub mod views;
+
+use axum::Router;
+use axum::middleware::from_fn;
+use axum::routing::{MethodRouter, get, post};
+use russet_axum::{error, panic, request_id};
+
+use crate::AppState;
+
+/// The application: every route, in the order of the request's way through the layers from the bottom up.
+pub fn app(state: AppState) -> Router {
+    let mut router = Router::new();
+    for (path, methods) in api().into_iter().chain(pages()) {
+        router = router.route(path, methods);
+    }
+    router
+        .fallback(error::no_route)
+        .method_not_allowed_fallback(error::no_method)
+        .layer(from_fn(guard::refuse_other_sites))
+        .layer(from_fn(panic::catch))
+        .layer(from_fn(metrics::measure))
+        .layer(from_fn(guard::harden))
+        .layer(from_fn(request_id::propagate))
+        .with_state(state)
+}
+
+/// What programs use; all of it stands in `/openapi.json`, and nothing else does.
+pub fn api() -> Vec<(&'static str, MethodRouter<AppState>)> {
+    vec![
+        ("/api/users", get(users::list).post(users::create)),
+        ("/api/users/{id}", get(users::find).put(users::put).delete(users::delete)),
+        ("/api/stats/page_views", get(views::count)),
+        ("/api/leaderboard", get(leaderboard::top)),
+        // A player may be called "update".
+        ("/api/leaderboard/update", post(leaderboard::update).get(leaderboard::standing_of_update)),
+        ("/api/leaderboard/{player}", get(leaderboard::standing)),
+        ("/api/overview", get(overview::overview)),
+        ("/api/demo/cold_key", post(demo::cold_key)),
+        ("/healthz", get(health::alive)),
+        ("/readyz", get(health::ready)),
+        ("/metrics", get(metrics::render)),
+    ]
+}
+
+/// What people look at.
+fn pages() -> Vec<(&'static str, MethodRouter<AppState>)> {
+    vec![
+        ("/", get(home::home)),
+        ("/docs", get(home::docs)),
+        ("/openapi.json", get(openapi::document)),
+        ("/assets/{file}", get(home::asset)),
+    ]
+}

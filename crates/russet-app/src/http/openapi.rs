@@ -1,0 +1,45 @@
+//! `/openapi.json`: the routes of [`super::api`], described.
+
+use russet_axum::extract::Json;
+use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
+
+use super::{demo, health, leaderboard, metrics, overview, users, views};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "russet",
+        description = "Users in SQL behind a cache, page views and a leaderboard in Redis.",
+    ),
+    paths(
+        users::list, users::create, users::find, users::put, users::delete,
+        views::count,
+        leaderboard::top, leaderboard::update, leaderboard::standing, leaderboard::standing_of_update,
+        overview::overview,
+        demo::cold_key,
+        health::alive, health::ready, metrics::render,
+    ),
+    tags(
+        (name = "users", description = "Records in SQL, read through the cache"),
+        (name = "statistics", description = "Page views and the leaderboard, in Redis"),
+        (name = "demonstration", description = "What the cache does, measured"),
+        (name = "operation", description = "Health and figures"),
+    ),
+)]
+struct Document;
+
+/// The body of every error, as [`russet_axum::error`] writes it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorBody {
+    /// What is wrong, for people.
+    #[schema(example = "there is no user with this id")]
+    error: String,
+    /// The request's id, as in the `x-request-id` header and the log.
+    request_id: Option<String>,
+}
+
+/// The OpenAPI 3.1 document of the API.
+pub async fn document() -> Json<utoipa::openapi::OpenApi> {
+    Json(Document::openapi())
+}

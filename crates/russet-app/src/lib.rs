@@ -1,0 +1,26 @@
+//! The program `russet`: a web application on Redis and SQL, complete in one command.
+//!
+//! - [`cli`]: the commands, `serve` and `seed`.
+//! - [`config`]: flags over environment over defaults.
+//! - [`redis_server`]: the private Redis server that `serve` starts when none is configured.
+//! - [`db`]: the record store.
+//! - [`users`]: the users' records through the cache.
+//! - [`http`]: the routes; [`http::app`] makes the router that the tests call without a socket.
+//! - [`pages`]: the pages that people see, in two languages.
+
+pub mod cli;
+pub mod config;
+pub mod data_dir;
+pub mod db;
+pub mod http;
+pub mod pages;
+pub mod redis_server;
+pub mod secret_key;
+pub mod seed;
+pub mod state;
+pub mod users;
+
+pub use state::AppState;
+
+/// An error that ends the program; its text is a sentence for the person who started it.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,96 @@
+//! The one catalogue of everything that the pages say, in both languages.
+
+/// Makes the catalogue's type and its two languages from one list, so that no text can be missing in one of them.
+macro_rules! catalogue {
+    ($($name:ident: $english:literal, $chinese:literal;)*) => {
+        /// A language of the catalogue.
+        #[derive(Debug)]
+        #[allow(missing_docs, reason = "the texts say themselves what they are")]
+        pub struct Messages {
+            $(pub $name: &'static str,)*
+        }
+
+        /// English.
+        pub static ENGLISH: Messages = Messages { $($name: $english,)* };
+        /// 简体中文.
+        pub static SIMPLIFIED_CHINESE: Messages = Messages { $($name: $chinese,)* };
+
+        #[cfg(test)]
+        const PAIRS: &[(&str, &str, &str)] = &[$((stringify!($name), $english, $chinese),)*];
+    };
+}
+
+catalogue! {
+    tagline: "The application layer on top of Redis", "Redis 之上的应用层";
+    skip: "Skip to the content", "跳到正文";
+    home: "Home", "首页";
+    docs: "API", "接口文档";
+    other_language: "中文", "English";
+    switch_theme: "Switch between light and dark", "切换浅色与深色";
+    needs_script: "The buttons on this page need JavaScript; the figures do not.", "本页的按钮需要 JavaScript,数字则不需要。";
+
+    running: "Running", "正在运行";
+    intro: "Users live in SQL and are read through a cache; page views and scores live in Redis. Try each of them below.", "用户存放在 SQL 中,经缓存读取;浏览量和分数存放在 Redis 中。下面逐一可试。";
+    server: "Redis server", "Redis 服务器";
+    database: "Database", "数据库";
+    memory: "Memory", "内存";
+    commands_run: "Commands run", "已执行命令";
+    users: "Users", "用户数";
+    away: "away", "不可用";
+    slowed: "each look-up slowed by", "每次查询延迟";
+    views: "Page views", "页面浏览量";
+    views_today: "today", "今日";
+    views_note: "Opening this page counts one. The figure follows the others' visits by itself.", "打开本页计一次,他人的访问会自动显示。";
+
+    lookup: "Look up a user", "查询用户";
+    lookup_note: "The first look-up reads the database, the next ones the cache. Ask twice and compare.", "第一次查询读数据库,之后读缓存。查询两次,比较一下。";
+    user_id: "User id", "用户编号";
+    look_up: "Look up", "查询";
+    source: "Source", "来源";
+    time: "Time", "用时";
+    commands: "Redis commands", "Redis 命令数";
+    answer: "Answer", "结果";
+    hit: "cache hit", "缓存命中";
+    miss: "miss: read from SQL", "未命中:读自 SQL";
+    bypass: "bypass: Redis is away", "绕过:Redis 不可用";
+    no_such_user: "no such user", "没有这个用户";
+
+    cold: "1,000 callers, one cold key", "一千个请求,一个冷键";
+    cold_note: "All of them ask for the same user at the same moment, and nothing is cached. Without protection everyone who misses queries the database; with it one caller loads and the others wait for its result.", "它们在同一时刻请求同一个用户,而缓存是空的。没有保护时,未命中的请求都去查询数据库;有保护时,一个请求去加载,其余的等待它的结果。";
+    cold_run: "Run it", "运行";
+    cold_running: "Running …", "运行中……";
+    cold_without: "Without protection", "没有保护";
+    cold_with: "With russet", "使用 russet";
+    queries: "SQL queries", "次 SQL 查询";
+
+    leaderboard: "Leaderboard", "排行榜";
+    rank: "Rank", "名次";
+    player: "Player", "玩家";
+    score: "Score", "分数";
+    points: "Points", "加分";
+    add_points: "Add", "提交";
+    nobody: "Nobody has a score yet.", "还没有分数。";
+    now_ranked: "is now number", "现在排名第";
+
+    failed: "That did not work:", "操作失败:";
+    docs_intro: "Every route of this server, from its own OpenAPI document. Fill in the fields and send a request from here.", "本服务器的全部接口,取自它自己的 OpenAPI 文档。填写字段即可在此发送请求。";
+    docs_document: "The document itself:", "文档本身:";
+    parameters: "Parameters", "参数";
+    body: "Body", "请求体";
+    answers: "Answers", "响应";
+    send: "Send", "发送";
+    loading: "Loading …", "加载中……";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_is_there_in_both_languages_and_translated() {
+        for (name, english, chinese) in PAIRS {
+            assert!(!english.is_empty() && !chinese.is_empty(), "{name}");
+            assert_ne!(english, chinese, "{name}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The pages that people see: templates filled on the server, one style sheet, a little script.
+
+pub mod messages;
+mod preferences;
+
+use std::borrow::Borrow;
+
+use askama::Template;
+
+use crate::http::overview::Overview;
+use messages::Messages;
+pub use preferences::{Choice, Preferences, Theme};
+
+/// The version that the pages show.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// `/`.
+#[derive(Template)]
+#[template(path = "home.html")]
+pub(crate) struct Home {
+    pub(crate) t: &'static Messages,
+    pub(crate) prefs: Preferences,
+    pub(crate) now: Overview,
+    /// A user that exists, for the look-up's field.
+    pub(crate) first_user: i64,
+}
+
+/// `/docs`.
+#[derive(Template)]
+#[template(path = "docs.html")]
+pub(crate) struct Docs {
+    pub(crate) t: &'static Messages,
+    pub(crate) prefs: Preferences,
+}
+
+/// A file that the pages load: its content type and text.
+pub(crate) fn asset(name: &str) -> Option<(&'static str, &'static str)> {
+    const SCRIPT: &str = "text/javascript; charset=utf-8";
+    Some(match name {
+        "style.css" => ("text/css; charset=utf-8", include_str!("style.css")),
+        "page.js" => (SCRIPT, include_str!("page.js")),
+        "home.js" => (SCRIPT, include_str!("home.js")),
+        "docs.js" => (SCRIPT, include_str!("docs.js")),
+        "apple.svg" => ("image/svg+xml", include_str!("apple.svg")),
+        _ => return None,
+    })
+}
+
+/// A number in groups of three digits.
+fn grouped(number: impl Borrow<u64>) -> String {
+    let digits = number.borrow().to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_in_threes() {
+        for (number, text) in
+            [(0_u64, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")]
+        {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}

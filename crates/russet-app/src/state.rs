@@ -1,0 +1,44 @@
+//! What every handler works with.
+
+use russet::{Counters, Leaderboard, Russet};
+
+use crate::db::Database;
+use crate::http::demo::Demo;
+use crate::users::Users;
+
+/// Handles to the stores and the blocks on them. A cheap clone.
+#[derive(Clone)]
+pub struct AppState {
+    /// The connection to Redis.
+    pub russet: Russet,
+    /// The record store.
+    pub db: Database,
+    /// The users, through the cache.
+    pub users: Users,
+    /// Page views.
+    pub views: Counters,
+    /// The game's scores.
+    pub board: Leaderboard,
+    /// The demonstration on the home page.
+    pub demo: Demo,
+}
+
+/// The most players that the leaderboard keeps; the lowest fall off.
+const MOST_PLAYERS: u64 = 1_000_000;
+
+impl AppState {
+    /// Everything on one connection and one database; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the library refuses a setting.
+    pub fn new(russet: Russet, db: Database) -> russet::Result<Self> {
+        Ok(Self {
+            users: Users::new(&russet, db.clone())?,
+            views: Counters::builder(&russet, "site").build()?,
+            board: Leaderboard::builder(&russet, "game").max_size(MOST_PLAYERS).build()?,
+            demo: Demo::new(&russet, db.clone())?,
+            russet,
+            db,
+        })
+    }
+}
