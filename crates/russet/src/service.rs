@@ -1,7 +1,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::{sync::Notify, task::JoinHandle};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{backoff::Backoff, error::Result};
 
@@ -12,7 +12,7 @@ use crate::{backoff::Backoff, error::Result};
 pub(crate) struct Service {
     stop: CancellationToken,
     wake: Arc<Notify>,
-    task: JoinHandle<()>,
+    running: TaskTracker,
 }
 
 /// What a round can listen to and pass on.
@@ -45,7 +45,8 @@ impl Service {
     {
         let signals = Signals { stop: CancellationToken::new(), wake: Arc::default() };
         let Signals { stop, wake } = signals.clone();
-        let task = tokio::spawn(async move {
+        let running = TaskTracker::new();
+        running.spawn(async move {
             let mut failures = 0;
             while !signals.stop.is_cancelled() {
                 let rest = match round(signals.clone()).await {
@@ -66,7 +67,8 @@ impl Service {
                 }
             }
         });
-        Self { stop, wake, task }
+        running.close();
+        Self { stop, wake, running }
     }
 
     /// Ends the rest of the loop; the next round begins at once.
@@ -80,10 +82,9 @@ impl Service {
     }
 
     /// Stops the loop and waits for its end; the deadline is the caller's.
-    pub(crate) async fn join(mut self) {
+    pub(crate) async fn join(&self) {
         self.stop();
-        // A panic of the loop is its own report: there is nothing to clean up here.
-        let _ = (&mut self.task).await;
+        self.running.wait().await;
     }
 }
 
@@ -99,5 +100,47 @@ impl Rest {
             Rest::For(rest) => tokio::time::sleep(rest).await,
             Rest::UntilWoken => std::future::pending().await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::error::Error;
+
+    fn counting(rest: fn(u32) -> Result<Rest>) -> (Service, Arc<AtomicU32>) {
+        let rounds = Arc::new(AtomicU32::new(0));
+        let counted = rounds.clone();
+        let service = Service::start("test", move |_| {
+            let round = counted.fetch_add(1, Ordering::SeqCst) + 1;
+            async move { rest(round) }
+        });
+        (service, rounds)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_round_does_not_end_the_loop() {
+        let (service, rounds) = counting(|round| match round {
+            1..=5 => Err(Error::internal("as it should")),
+            _ => Ok(Rest::UntilWoken),
+        });
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(rounds.load(Ordering::SeqCst), 6);
+        service.join().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resting_loop_is_woken_and_stopped() {
+        let (service, rounds) = counting(|_| Ok(Rest::UntilWoken));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        service.wake();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(rounds.load(Ordering::SeqCst), 2);
+        service.stop();
+        service.stop();
+        service.join().await;
+        assert_eq!(rounds.load(Ordering::SeqCst), 2);
     }
 }

@@ -79,6 +79,13 @@ impl Inbox {
         let _ = timeout(at_most, listening.wait_for(|listening| *listening)).await;
         self.shared.clone().register()
     }
+
+    /// Ends the connection for messages, and with it all waits.
+    pub(crate) async fn close(&self) {
+        if let Some(listener) = self.listener.get() {
+            listener.join().await;
+        }
+    }
 }
 
 impl Shared {

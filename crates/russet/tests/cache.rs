@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use russet::testing::{Proxy, TestServer};
@@ -28,8 +28,12 @@ struct Table {
 impl Table {
     fn with(rows: impl IntoIterator<Item = u64>) -> Self {
         let table = Self::default();
-        table.rows.lock().unwrap().extend(rows.into_iter().map(|id| (id, format!("User {id}"))));
+        table.rows().extend(rows.into_iter().map(|id| (id, format!("User {id}"))));
         table
+    }
+
+    fn rows(&self) -> MutexGuard<'_, HashMap<u64, String>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn loads(&self) -> usize {
@@ -40,12 +44,12 @@ impl Table {
 impl Loader<u64, String> for Table {
     async fn load(&self, id: &u64) -> Result<Option<String>, BoxError> {
         self.loads.fetch_add(1, Ordering::SeqCst);
-        Ok(self.rows.lock().unwrap().get(id).cloned())
+        Ok(self.rows().get(id).cloned())
     }
 
     async fn load_many(&self, ids: &[&u64]) -> Result<Vec<Option<String>>, BoxError> {
         self.batches.fetch_add(1, Ordering::SeqCst);
-        let rows = self.rows.lock().unwrap();
+        let rows = self.rows();
         Ok(ids.iter().map(|id| rows.get(id).cloned()).collect())
     }
 }
@@ -130,7 +134,7 @@ async fn a_created_record_is_seen_after_its_invalidation() -> Outcome {
     let table = Table::default();
     let cache = Cache::builder(&russet, "users").loader(table.clone()).build()?;
     assert_eq!(cache.get(&7).await?, None);
-    table.rows.lock().unwrap().insert(7, "Grace".into());
+    table.rows().insert(7, "Grace".into());
     cache.invalidate(&7).await?;
     assert_eq!(cache.get(&7).await?.as_deref(), Some("Grace"));
     Ok(())

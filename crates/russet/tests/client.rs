@@ -283,6 +283,17 @@ async fn a_key_of_another_type_is_an_error_that_names_it() -> Outcome {
 }
 
 #[tokio::test]
+async fn a_closed_handle_refuses_every_later_call() -> Outcome {
+    let server = TestServer::start().await?;
+    let russet = Russet::connect(&server.url()).await?;
+    let clone = russet.clone();
+    russet.close().await;
+    let error = ping(&clone).await.unwrap_err();
+    assert_eq!((error.kind(), error.advice()), (ErrorKind::Unreachable, Advice::GiveUp), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_dropped_handle_leaves_no_connection() -> Outcome {
     let server = TestServer::start().await?;
     let russet = Russet::connect(&server.url()).await?;

@@ -1,14 +1,11 @@
 //! One command or script call, before it is sent.
 
-use redis::{Arg, Cmd};
+use redis::{Arg, Cmd, ToRedisArgs};
 
 use crate::{
     keys::{Part, Slot},
     script::Script,
 };
-
-/// What may stand as an argument: text, bytes and numbers.
-pub(crate) use redis::ToRedisArgs as ToArg;
 
 /// A call on keys of one slot.
 pub(crate) struct Call {
@@ -71,8 +68,8 @@ impl Call {
         self
     }
 
-    /// An argument.
-    pub(crate) fn arg(mut self, argument: impl ToArg) -> Self {
+    /// An argument: text, bytes or a number.
+    pub(crate) fn arg(mut self, argument: impl ToRedisArgs) -> Self {
         self.cmd.arg(argument);
         self
     }

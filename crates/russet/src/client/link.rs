@@ -128,6 +128,15 @@ impl Link {
         }
     }
 
+    /// Ends the connection and the reconnecter, and waits for them; calls fail from now on.
+    pub(super) async fn close(&self) {
+        self.reconnecter.join().await;
+        let closed = Error::new(ErrorKind::Unreachable, Advice::GiveUp, "the handle was closed");
+        if let State::Up(connection) = self.shared.state.send_replace(State::Down(closed)) {
+            connection.close();
+        }
+    }
+
     pub(super) fn settings(&self) -> &Settings {
         &self.shared.settings
     }

@@ -16,7 +16,7 @@ mod subscription;
 use std::{fmt, sync::Arc};
 
 pub use builder::RussetBuilder;
-pub(crate) use call::{Call, ToArg};
+pub(crate) use call::Call;
 pub use health::Health;
 pub use meter::{Sent, metered};
 pub(crate) use send::FromReply;
@@ -73,6 +73,13 @@ impl Russet {
     /// The first part of every key, as it is written there.
     pub fn namespace(&self) -> &str {
         self.inner.namespace.as_str()
+    }
+
+    /// Closes the connections and waits until the background work has ended; every later call of this handle and its
+    /// clones fails. For an orderly end: dropping the last clone closes them too, without waiting.
+    pub async fn close(&self) {
+        self.inner.inbox.close().await;
+        self.link().close().await;
     }
 
     fn start(settings: Settings, namespace: Namespace) -> Result<Self> {
