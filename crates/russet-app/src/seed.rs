@@ -148,10 +148,13 @@ mod tests {
 
     #[test]
     fn the_data_is_the_same_for_ever() {
-        let ada = user(1);
-        assert_eq!((ada.name.as_str(), ada.email.as_str()), NAMES);
-        assert_eq!(ada.created_at, 1_700_000_060.0);
-        assert_eq!(player(1), ("player1".to_owned(), SCORE));
+        let first = user(1);
+        assert_eq!(
+            (first.name.as_str(), first.email.as_str()),
+            ("Donald Fuji", "donald.fuji1@example.com")
+        );
+        assert_eq!(first.created_at, 1_700_000_060.0);
+        assert_eq!(player(1), ("player1".to_owned(), 9_120.0));
     }
 
     #[test]

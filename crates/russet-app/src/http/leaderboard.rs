@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn whole_scores_have_no_decimal_point() {
         for (score, text) in
-            [(100.0, "100"), (-3.0, "-3"), (0.5, "0.5"), (-0.0, "0"), (1e300, "1e300")]
+            [(100.0, "100"), (-3.0, "-3"), (0.5, "0.5"), (-0.0, "0"), (1e300, "1e+300")]
         {
             assert_eq!(serde_json::to_string(&Score(score)).unwrap(), text);
         }
