@@ -22,7 +22,7 @@ impl Database {
 }
 
 #[rustfmt::skip]
-async fn readme(redis_url: &str, db: &Database) -> Outcome<User> {
+async fn readme(redis_url: String, db: &Database) -> Outcome<User> {
     use std::time::Duration;
     use russet::{Cache, Russet};
 
@@ -47,7 +47,7 @@ async fn main() -> Outcome {
             (Some(server), url)
         }
     };
-    let user = readme(&url, &Database).await?;
+    let user = readme(url, &Database).await?;
     assert_eq!(user, User { id: 42, name: "Ada".to_owned() });
     println!("shown: the first lines of the README cache {user:?}");
     Ok(())
