@@ -86,7 +86,7 @@ impl Leaderboard {
         self.inner.russet.run(self.read("ZCARD")).await
     }
 
-    /// The board's name as it stands in its keys, for spans and messages.
+    /// `leaderboard:<name>` as it stands in its keys, for spans and messages.
     pub(super) fn name(&self) -> &str {
         self.inner.slot.object()
     }

@@ -51,7 +51,7 @@ impl Leaderboard {
         match outcome.as_str() {
             "standing" => Ok(Standing { score, rank: index.map(|index| index + 1) }),
             _ => Err(Error::invalid(format_args!(
-                "leaderboard {}: the new score must be between -2^53 and 2^53; it is {score} and {by} would be added",
+                "{}: the new score must be between -2^53 and 2^53; it is {score} and {by} would be added",
                 self.name()
             ))),
         }
