@@ -1,6 +1,11 @@
 //! Every program in `examples/` runs without any setting, shows what it promises, and leaves nothing behind.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
     env, fs,

@@ -2,7 +2,12 @@
 //! to be allowed.
 
 #![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

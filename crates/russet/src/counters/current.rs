@@ -110,6 +110,7 @@ impl Counters {
 }
 
 #[cfg(all(test, feature = "testing"))]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::{Counts, Russet, clock::millis, metered, testing::TestServer};
