@@ -272,6 +272,37 @@ async fn a_value_of_an_older_form_is_loaded_again() -> Outcome {
 }
 
 #[tokio::test]
+async fn an_unusable_entry_on_a_server_that_takes_no_writes_is_loaded_past() -> Outcome {
+    let (server, russet) = server().await?;
+    let old: Cache<u64, String> = Cache::builder(&russet, "users").build()?;
+    old.put(&1, &"Ada".into()).await?;
+    assert_eq!(old.find_with(&2, async || Ok::<_, BoxError>(None)).await?, None);
+    // A replica whose master is gone: it reads, and refuses to write.
+    server.command(&["REPLICAOF", "127.0.0.1", "1"]).await?;
+
+    let new: Cache<u64, u32> = Cache::builder(&russet, "users").build()?;
+    assert_eq!(new.get_with(&1, async || Ok::<_, BoxError>(36)).await?, 36, "of an older form");
+    assert_eq!(
+        new.get_with(&2, async || Ok::<_, BoxError>(36)).await?,
+        36,
+        "a null of no use here"
+    );
+    assert_eq!(new.stats().bypasses, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_batch_counts_its_misses_also_when_redis_is_away() -> Outcome {
+    let (server, russet) = server().await?;
+    let cache = Cache::builder(&russet, "users").loader(Table::with([1])).build()?;
+    server.kill().await?;
+    assert_eq!(cache.get_many(&[1, 2]).await?, [Some("User 1".into()), None]);
+    let stats = cache.stats();
+    assert_eq!((stats.misses, stats.bypasses, stats.loads), (2, 2, 1));
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_entry_of_an_unknown_format_is_neither_used_nor_overwritten() -> Outcome {
     let (server, russet) = server().await?;
     let cache: Cache<u64, String> = Cache::builder(&russet, "users").build()?;

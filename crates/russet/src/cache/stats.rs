@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct CacheStats {
     /// Keys found in Redis, nulls included.
     pub hits: u64,
-    /// Keys that were not there.
+    /// Keys that were not there, or could not be read because Redis was away.
     pub misses: u64,
     /// Loads that were run by this process.
     pub loads: u64,
