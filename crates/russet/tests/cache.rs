@@ -365,6 +365,52 @@ async fn a_loaded_value_that_is_too_large_goes_to_its_caller_and_is_not_cached()
 }
 
 #[tokio::test]
+async fn neither_a_value_nor_a_key_is_logged() -> Outcome {
+    let log = Arc::<Mutex<Vec<u8>>>::default();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
+    let writer = log.clone();
+    let subscriber = subscriber.with_writer(move || Log(writer.clone())).finish();
+    // Of this thread, on which everything below runs.
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let (server, russet) = server().await?;
+    let texts: Cache<str, String> =
+        Cache::builder(&russet, "users").max_value_bytes(100).build()?;
+    texts.put("secret-key", &"secret-value".into()).await?;
+    let numbers: Cache<str, u32> = Cache::builder(&russet, "users").build()?;
+    assert_eq!(numbers.get_with("secret-key", async || Ok::<_, BoxError>(1)).await?, 1);
+    let large = "secret-value".repeat(10);
+    assert_eq!(texts.get_with("secret-key-2", async || loaded(&large)).await?, large);
+    let failed = texts.get_with("secret-key-3", async || Err::<String, _>("secret-value")).await;
+    assert!(failed.is_err());
+    server.kill().await?;
+    assert_eq!(
+        texts.get_with("secret-key", async || loaded("secret-value")).await?,
+        "secret-value"
+    );
+
+    let log = String::from_utf8(log.lock().unwrap_or_else(PoisonError::into_inner).clone())?;
+    for expected in ["another form", "too large", "past the cache", "connection was lost"] {
+        assert!(log.contains(expected), "nothing of {expected:?} in\n{log}");
+    }
+    assert!(!log.contains("secret"), "{log}");
+    Ok(())
+}
+
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
 async fn keys_of_any_text_stay_apart() -> Outcome {
     let (_server, russet) = server().await?;
     let cache: Cache<str, String> = Cache::builder(&russet, "a}:{b*\r\n").build()?;

@@ -42,9 +42,10 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
             }
             Read::Found(loaded) => match self.decode(&loaded) {
                 Ok(found) => return Ok(found),
-                Err(error) => {
-                    // Written by an older form of the type: loading again heals it.
-                    tracing::warn!(cache = %self.inner.name, %error, "a cached value is dropped");
+                Err(_) => {
+                    // Written by an older form of the type: loading again heals it. The error is not logged, since
+                    // serde's text quotes the value.
+                    tracing::warn!(cache = %self.inner.name, "a cached value of another form is dropped");
                     self.inner.discard(&place).await?
                 }
             },
