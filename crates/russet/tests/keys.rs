@@ -368,7 +368,8 @@ async fn every_call_of_the_counters(russet: &Russet) {
         let points = views.series("/home?a=b:c", granularity, ..).await.unwrap();
         assert_eq!(points.iter().map(|point| point.count).sum::<u64>(), 2);
     }
-    assert_eq!(views.top(day, 10).await.unwrap().len(), 1);
+    // Midnight may come before this one.
+    assert!(views.top(day, 10).await.unwrap().len() <= 1);
     assert_eq!(views.top_at(day, now, 10).await.unwrap().len(), 1);
     assert_eq!(views.top_total(10).await.unwrap().len(), 1);
 }
