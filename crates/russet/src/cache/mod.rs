@@ -228,7 +228,12 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
     /// # Errors
     /// `Invalid` for a key that is empty or over 1 KiB, `Unreachable` or `Unknown` when Redis is away.
     pub async fn invalidate(&self, key: &K) -> Result<()> {
-        scripts::invalidate(&self.inner.russet, &self.inner.place(&key.cache_key())?).await
+        let place = self.inner.place(&key.cache_key())?;
+        let done = scripts::invalidate(&self.inner.russet, &place).await;
+        // Also when the answer was lost: the record has changed, and who asks from now on must not share a load
+        // that may have read it before.
+        self.inner.flights.forget(place.key());
+        done
     }
 
     /// What this handle and its clones have done since it was built. The same numbers are metrics:
