@@ -172,10 +172,10 @@ impl UserBody {
     }
 }
 
-/// Digits only: `+5` and the like would be second addresses of the same user.
+/// Only as it is written in `Location`: `+5`, `05` and the like would be second addresses of the same user.
 fn parse_id(text: &str) -> Result<i64, ApiError> {
-    let id = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
-    id.filter(|id| *id > 0).ok_or_else(|| {
+    let id = text.parse::<i64>().ok();
+    id.filter(|id| *id > 0 && id.to_string() == text).ok_or_else(|| {
         ApiError::bad_request(format!("the id must be a whole number from 1 to {}", i64::MAX))
     })
 }
