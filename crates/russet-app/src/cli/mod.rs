@@ -3,6 +3,7 @@
 mod seed;
 mod serve;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -57,7 +58,11 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
 fn start_logging(debug: bool) {
     let usual = if debug { "info,russet=debug,russet_axum=debug,russet_app=debug" } else { "info" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
 }
 
 /// Resolves at Ctrl-C, SIGTERM, or when the terminal is closed.
