@@ -1,5 +1,7 @@
 //! The record store: SQLite.
 
+mod milestones;
+mod stale_copies;
 mod users;
 
 use std::path::Path;
@@ -12,6 +14,7 @@ use sqlx::{SqlSafeStr as _, SqlitePool};
 
 use crate::Failure;
 
+pub use stale_copies::Written;
 pub use users::{NewUser, User};
 
 /// Reading scales with connections, writing does not: one writer at a time is SQLite's rule.
@@ -102,7 +105,11 @@ impl Database {
 
 /// The tables' history, in order; a file that has been released is never changed.
 fn migrations() -> Migrator {
-    let history = [(1, "users", include_str!("migrations/0001_users.sql"))];
+    let history = [
+        (1, "users", include_str!("migrations/0001_users.sql")),
+        (2, "milestones", include_str!("migrations/0002_milestones.sql")),
+        (3, "stale_copies", include_str!("migrations/0003_stale_copies.sql")),
+    ];
     Migrator::with_migrations(
         history
             .into_iter()

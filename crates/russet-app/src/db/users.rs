@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Database, DbError};
+use super::{Database, DbError, Written};
 
 /// A user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -75,27 +75,39 @@ impl Database {
         Ok(rows.into_iter().map(User::from).collect())
     }
 
-    /// Stores a new user under a new id.
+    /// Stores a new user under a new id. Removes the notes of these `dropped` copies.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn create_user(&self, user: &NewUser) -> Result<User, DbError> {
+    /// When the database fails; then nothing was changed.
+    pub async fn create_user(
+        &self,
+        user: &NewUser,
+        dropped: &[i64],
+    ) -> Result<Written<User>, DbError> {
+        let mut transaction = self.begin_write(dropped).await?;
         let row: Row = sqlx::query_as(
             "INSERT INTO users (name, email, created_at) VALUES (?, ?, ?) RETURNING id, name, email, created_at",
         )
         .bind(&user.name)
         .bind(&user.email)
         .bind(user.created_at.unwrap_or_else(now))
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *transaction)
         .await?;
-        Ok(row.into())
+        Self::commit_write(transaction, row.0, row.into()).await
     }
 
-    /// Stores a user under this id, over the one that is there; answers whether there was none.
+    /// Stores a user under this id, over the one that is there; answers whether there was none. Removes the notes
+    /// of these `dropped` copies.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn put_user(&self, id: i64, user: &NewUser) -> Result<(User, bool), DbError> {
+    /// When the database fails; then nothing was changed.
+    pub async fn put_user(
+        &self,
+        id: i64,
+        user: &NewUser,
+        dropped: &[i64],
+    ) -> Result<Written<(User, bool)>, DbError> {
+        let mut transaction = self.begin_write(dropped).await?;
         let updated: Option<Row> = sqlx::query_as(
             "UPDATE users SET name = ?, email = ?, created_at = coalesce(?, created_at) WHERE id = ?
              RETURNING id, name, email, created_at",
@@ -104,34 +116,35 @@ impl Database {
         .bind(&user.email)
         .bind(user.created_at)
         .bind(id)
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *transaction)
         .await?;
         if let Some(row) = updated {
-            return Ok((row.into(), false));
+            return Self::commit_write(transaction, id, (row.into(), false)).await;
         }
-        // Another process may have created it meanwhile: then this is an update after all.
         let row: Row = sqlx::query_as(
             "INSERT INTO users (id, name, email, created_at) VALUES (?, ?, ?, ?)
-             ON CONFLICT (id) DO UPDATE SET name = excluded.name, email = excluded.email
              RETURNING id, name, email, created_at",
         )
         .bind(id)
         .bind(&user.name)
         .bind(&user.email)
         .bind(user.created_at.unwrap_or_else(now))
-        .fetch_one(&self.pool)
+        .fetch_one(&mut *transaction)
         .await?;
-        Ok((row.into(), true))
+        Self::commit_write(transaction, id, (row.into(), true)).await
     }
 
-    /// Deletes the user with this id; answers whether there was one.
+    /// Deletes the user with this id; answers whether there was one. Removes the notes of these `dropped` copies.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn delete_user(&self, id: i64) -> Result<bool, DbError> {
-        let done =
-            sqlx::query("DELETE FROM users WHERE id = ?").bind(id).execute(&self.pool).await?;
-        Ok(done.rows_affected() > 0)
+    /// When the database fails; then nothing was changed.
+    pub async fn delete_user(&self, id: i64, dropped: &[i64]) -> Result<Written<bool>, DbError> {
+        let mut transaction = self.begin_write(dropped).await?;
+        let done = sqlx::query("DELETE FROM users WHERE id = ?")
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
+        Self::commit_write(transaction, id, done.rows_affected() > 0).await
     }
 
     /// Stores users under their own ids in one transaction; those whose id is taken are left as they are.
