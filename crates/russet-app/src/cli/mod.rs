@@ -1,5 +1,6 @@
 //! The commands.
 
+mod bench;
 mod seed;
 mod serve;
 
@@ -27,13 +28,20 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Seed(seed::Seed),
+    Bench(bench::Bench),
 }
 
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(cli.debug || debug_wanted(std::env::var("DEBUG").ok().as_deref()));
+    let debug = cli.debug || debug_wanted(std::env::var("DEBUG").ok().as_deref());
+    start_logging(match cli.command {
+        _ if debug => "info,russet=debug,russet_axum=debug,russet_app=debug",
+        // Its servers come and go.
+        Command::Bench(_) => "error",
+        _ => "info",
+    });
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
@@ -42,6 +50,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Serve(serve) => serve.run().await,
             Command::Seed(seed) => seed.run().await,
+            Command::Bench(bench) => bench.run().await,
         }
     });
     match done {
@@ -55,8 +64,7 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn start_logging(debug: bool) {
-    let usual = if debug { "info,russet=debug,russet_axum=debug,russet_app=debug" } else { "info" };
+fn start_logging(usual: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

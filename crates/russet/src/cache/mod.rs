@@ -227,8 +227,10 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
     ///
     /// # Errors
     /// `Invalid` for a key that is empty or over 1 KiB, `Unreachable` or `Unknown` when Redis is away.
+    #[tracing::instrument(name = "cache.invalidate", level = "debug", skip_all, fields(cache = self.inner.name))]
     pub async fn invalidate(&self, key: &K) -> Result<()> {
         let place = self.inner.place(&key.cache_key())?;
+        self.inner.counting.invalidations(1);
         let done = scripts::invalidate(&self.inner.russet, &place).await;
         // Also when the answer was lost: the record has changed, and who asks from now on must not share a load
         // that may have read it before.
