@@ -71,13 +71,13 @@ async fn the_pictures_of_the_readme_can_be_taken() {
         ("home-light", "lang=en&theme=light", DESKTOP, "7"),
         ("home-dark", "lang=en&theme=dark", DESKTOP, "12"),
         ("home-zh", "lang=zh&theme=light", DESKTOP, "23"),
-        ("home-phone", "lang=en&theme=light", PHONE, "42"),
+        ("home-phone", "lang=en&theme=light", (PHONE.0, 1_640), "42"),
     ] {
         page.resize(size, 1.0).await;
         page.go(&format!("/?{query}")).await;
         use_the_page(&page, user).await;
-        let phone = size == PHONE;
-        let png = picture(&page, size, !phone, if phone { 2.0 } else { 1.0 }).await;
+        let phone = size.0 == PHONE.0;
+        let png = picture(&page, size, !phone, if phone { 1.5 } else { 1.0 }).await;
         assert!(png.len() > 20_000, "{name} is blank");
         std::fs::write(folder.join(format!("{name}.png")), png).unwrap();
     }
