@@ -87,10 +87,10 @@ async fn the_figures_are_there_without_javascript() {
         (10, &["1", "player8", "9,310"].map(str::to_owned)[..])
     );
     // What would do nothing is not offered.
-    assert_eq!(
-        (page.text("#theme").await, page.text(".crates").await),
-        (String::new(), String::new())
-    );
+    for css in ["#theme", ".crates"] {
+        let seen = format!("return document.querySelector('{css}').checkVisibility()");
+        assert!(!page.run::<bool>(&seen).await, "{css}");
+    }
     page.click("#language").await;
     page.shows("h1", |text| text == "Redis 之上的应用层").await;
     page.go("/docs").await;
