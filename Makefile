@@ -12,10 +12,10 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH):$(HOME)/.cargo/bin
 
 server_group := $(if $(filter valkey-server,$(notdir $(SERVER))),valkey,server)
 
-.PHONY: help run test test-all lint fmt bench release deps
+.PHONY: help run test test-all lint fmt bench release screenshots deps
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Runs the web application on http://127.0.0.1:5000 (ARGS='...' are its arguments)
 	@scripts/deps rust server
@@ -43,6 +43,10 @@ bench: ## Measures the operations on a release build (ARGS='...' chooses the cas
 release: ## Builds the optimized program, target/release/russet
 	@scripts/deps rust
 	cargo build --release --bin russet
+
+screenshots: ## Takes the pictures of the README again
+	@scripts/deps rust server browser
+	@scripts/screenshots
 
 deps: ## Installs what is missing for all of the above
 	@scripts/deps rust server valkey mariadb browser lint

@@ -564,6 +564,19 @@ async fn any_program_can_be_a_worker() -> Outcome {
 }
 
 #[tokio::test]
+async fn the_temporary_files_of_a_worker_end_with_it() -> Outcome {
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo made $(mktemp); exec sleep 60"]);
+    let mut worker = WorkerProcess::command(&command)?;
+    let line = worker.line_starting("made /").await?;
+    let file = PathBuf::from(line.trim_start_matches("made "));
+    assert!(file.is_file(), "{line}");
+    drop(worker);
+    assert!(!file.exists(), "{line}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_a_worker_started_ends_with_it() -> Outcome {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "tail -f /dev/null & echo \"child $!\"; wait"]);

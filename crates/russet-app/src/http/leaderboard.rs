@@ -144,7 +144,7 @@ pub async fn update(
 
 /// Where a player stands, and who is near.
 #[utoipa::path(get, path = "/api/leaderboard/{player}", tag = "statistics",
-    params(("player" = String, Path, description = "The player's name"), Neighbours), responses(
+    params(("player" = String, Path, description = "The player's name", example = "player1"), Neighbours), responses(
     (status = 200, description = "Rank, score and neighbours", body = Standing),
     (status = 400, description = "Not a name, or a parameter out of range", body = ErrorBody),
     (status = 404, description = "No such player", body = ErrorBody),

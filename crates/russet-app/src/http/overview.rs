@@ -48,6 +48,18 @@ pub struct Sql {
     pub slowed_by_ms: u64,
 }
 
+impl Sql {
+    /// The database as its makers write it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.kind {
+            "sqlite" => "SQLite",
+            "mysql" => "MySQL",
+            "mariadb" => "MariaDB",
+            other => other,
+        }
+    }
+}
+
 /// What runs, with the figures of the home page.
 #[utoipa::path(get, path = "/api/overview", tag = "operation", responses(
     (status = 200, description = "What is away is null", body = Overview),

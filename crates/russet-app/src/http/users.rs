@@ -97,7 +97,7 @@ pub async fn create(
 
 /// Finds a user, through the cache.
 #[utoipa::path(get, path = "/api/users/{id}", tag = "users",
-    params(("id" = i64, Path, description = "The user's id", minimum = 1)), responses(
+    params(("id" = i64, Path, description = "The user's id", minimum = 1, example = 1)), responses(
     (status = 200, description = "The user", body = User, headers(
         ("x-cache" = String, description = "hit (also of a remembered absence), miss, or bypass: Redis is away"),
         ("x-redis-commands" = u64, description = "Commands sent to Redis for this answer"),
@@ -123,7 +123,7 @@ pub async fn find(
 
 /// Stores a user under this id, over the one that is there.
 #[utoipa::path(put, path = "/api/users/{id}", tag = "users", request_body = UserBody,
-    params(("id" = i64, Path, description = "The user's id", minimum = 1)), responses(
+    params(("id" = i64, Path, description = "The user's id", minimum = 1, example = 1)), responses(
     (status = 200, description = "There was one: the user as it is now", body = User),
     (status = 201, description = "There was none: the user as it was stored", body = User,
      headers(("location" = String, description = "Its path"))),
@@ -146,7 +146,7 @@ pub async fn put(
 
 /// Deletes a user.
 #[utoipa::path(delete, path = "/api/users/{id}", tag = "users",
-    params(("id" = i64, Path, description = "The user's id", minimum = 1)), responses(
+    params(("id" = i64, Path, description = "The user's id", minimum = 1, example = 1)), responses(
     (status = 204, description = "It is gone"),
     (status = 400, description = "Not an id", body = ErrorBody),
     (status = 404, description = "No such user", body = ErrorBody),

@@ -21,19 +21,38 @@ const exampleBody = (document, operation) => {
   return Object.fromEntries(fields.filter(([, field]) => "example" in field).map(([name, field]) => [name, field.example]));
 };
 
+// JSON on several lines. It is not parsed, because numbers of JavaScript do not hold every id.
+const pretty = (json) => {
+  let indent = "\n";
+  return json.replace(/"(?:[^"\\]|\\.)*"|\{\}|\[\]|[{}[\],:]/g, (token) => {
+    if (token === "{" || token === "[") return token + (indent += "  ");
+    if (token === "}" || token === "]") return (indent = indent.slice(0, -2)) + token;
+    if (token === ",") return token + indent;
+    return token === ":" ? ": " : token;
+  });
+};
+
+const field = (name, about, input) => {
+  const label = element("label");
+  const caption = element("span", about);
+  if (name) caption.prepend(element("code", name));
+  label.append(caption, input);
+  return label;
+};
+
 const describe = (document, path, method, operation) => {
   const details = element("details");
   const summary = element("summary");
-  summary.append(element("span", method.toUpperCase(), "method"), element("span", path, "path"),
+  summary.append(element("span", method.toUpperCase(), `method ${method}`), element("span", path, "path"),
     element("span", operation.summary ?? operation.description, "about"));
   const form = element("form");
   const inputs = (operation.parameters ?? []).map((parameter) => {
-    const label = element("label", `${parameter.name} (${parameter.in}) ${parameter.description ?? ""}`);
     const input = element("input");
     input.name = parameter.name;
+    input.value = parameter.example ?? "";
     input.required = parameter.required ?? false;
-    label.append(input);
-    form.append(label);
+    input.autocomplete = "off";
+    form.append(field(parameter.name, parameter.description ?? "", input));
     return { parameter, input };
   });
   const example = exampleBody(document, operation);
@@ -41,20 +60,20 @@ const describe = (document, path, method, operation) => {
   if (example !== undefined) {
     text.value = JSON.stringify(example, null, 2);
     text.spellcheck = false;
-    const label = element("label", words.body);
-    label.append(text);
-    form.append(label);
+    form.append(field("", words.body, text));
   }
   const button = element("button", words.send);
   button.type = "submit";
   form.append(button);
   const output = element("pre");
   output.hidden = true;
+  output.setAttribute("role", "status");
   const answers = Object.entries(operation.responses).map(([status, { description }]) => `${status}  ${description}`);
-  details.append(summary, element("p", words.answers, "note"), element("pre", answers.join("\n")), form, output);
+  details.append(summary, form, output, element("p", words.answers, "note"), element("pre", answers.join("\n")));
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (method === "delete" && !confirm(words.sure)) return;
     let target = path;
     const query = new URLSearchParams();
     for (const { parameter, input } of inputs) {
@@ -68,11 +87,14 @@ const describe = (document, path, method, operation) => {
       options.body = text.value;
     }
     output.hidden = false;
+    output.textContent = words.loading;
     try {
       const answer = await fetch(target, options);
       const headers = [...answer.headers].map(([name, value]) => `${name}: ${value}`).join("\n");
       const body = await answer.text();
-      output.textContent = `${options.method} ${target}\n\n${answer.status}\n${headers}\n\n${pretty(body)}`;
+      const isJson = answer.headers.get("content-type")?.includes("json");
+      output.textContent =
+        `${options.method} ${target}\n\n${answer.status}\n${headers}\n\n${isJson ? pretty(body) : body}`;
     } catch (error) {
       output.textContent = `${words.failed} ${error.message}`;
     }
@@ -80,15 +102,8 @@ const describe = (document, path, method, operation) => {
   return details;
 };
 
-const pretty = (body) => {
-  try {
-    return JSON.stringify(JSON.parse(body), null, 2);
-  } catch {
-    return body;
-  }
-};
-
 const show = async () => {
+  place.textContent = words.loading;
   const document = await (await fetch("/openapi.json")).json();
   place.replaceChildren();
   for (const tag of document.tags) {

@@ -1,13 +1,21 @@
 "use strict";
 
-const numbers = new Intl.NumberFormat("en");
 const byId = (id) => document.getElementById(id);
 
+const numbers = new Intl.NumberFormat("en", { maximumFractionDigits: 3 });
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+
 // Everything that people typed comes in as text here, never as markup.
-const cell = (text, ...classes) => {
-  const td = document.createElement("td");
-  td.textContent = text;
-  td.classList.add(...classes);
+const element = (name, text, ...classes) => {
+  const made = document.createElement(name);
+  made.textContent = text;
+  made.classList.add(...classes);
+  return made;
+};
+
+const cell = (content, ...classes) => {
+  const td = element("td", "", ...classes);
+  td.append(content);
   return td;
 };
 
@@ -15,6 +23,12 @@ const row = (...cells) => {
   const tr = document.createElement("tr");
   tr.append(...cells);
   return tr;
+};
+
+const remark = (text, columns) => {
+  const td = cell(text, "note");
+  td.colSpan = columns;
+  return row(td);
 };
 
 // The text of an error is the server's own.
@@ -30,30 +44,40 @@ const post = (path, value) =>
 
 // ---- page views, server, leaderboard: followed ----
 
+const board = byId("leaderboard");
+let shown = "";
+
 const showBoard = (lines) => {
-  const table = document.querySelector("#leaderboard tbody");
+  // What has not changed stays as it is: somebody may be selecting it.
+  if (JSON.stringify(lines) === shown) return;
+  shown = JSON.stringify(lines);
+  const table = board.querySelector("tbody");
   const before = new Map([...table.rows].map((line) => [line.cells[1]?.textContent, line.cells[2]?.textContent]));
-  table.replaceChildren(...lines.map(({ rank, player, score }) => {
-    const line = row(cell(rank, "number"), cell(player), cell(score, "number"));
-    if (before.get(player) !== String(score)) line.classList.add("fresh");
+  const rows = (lines ?? []).map(({ rank, player, score }) => {
+    const line = row(cell(rank, "number"), cell(element("span", player, "who")), cell(numbers.format(score), "number"));
+    if (before.get(player) !== numbers.format(score)) line.classList.add("fresh");
     return line;
-  }));
-  byId("nobody")?.toggleAttribute("hidden", lines.length > 0);
+  });
+  if (rows.length === 0) rows.push(remark(lines ? board.dataset.nobody : board.dataset.away, 3));
+  table.replaceChildren(...rows);
 };
 
 const follow = async () => {
   const { body: now } = await send("/api/overview");
   const away = byId("redis").dataset.away;
   byId("redis").textContent = now.redis ? `${now.redis.server} ${now.redis.version}` : away;
+  byId("memory").textContent = now.redis ? megabytes(now.redis.used_memory) : away;
   byId("commands-run").textContent = now.redis ? numbers.format(now.redis.commands) : away;
   byId("users").textContent = now.database ? numbers.format(now.database.users) : away;
   byId("total-views").textContent = now.page_views ? numbers.format(now.page_views.total_views) : away;
   byId("daily-views").textContent = now.page_views ? numbers.format(now.page_views.daily_views) : "–";
-  if (now.leaderboard) showBoard(now.leaderboard);
+  showBoard(now.leaderboard);
 };
 
 const followOn = async () => {
-  if (!document.hidden) await follow().catch(() => {});
+  if (!document.hidden) {
+    byId("lost").hidden = await follow().then(() => true, () => false);
+  }
   setTimeout(followOn, 2000);
 };
 setTimeout(followOn, 2000);
@@ -61,6 +85,13 @@ setTimeout(followOn, 2000);
 // ---- look up a user ----
 
 const lookup = byId("lookup");
+
+const who = ({ id, name, email }) => {
+  const all = document.createDocumentFragment();
+  all.append(element("span", `${id} · ${name}`, "who"), element("span", email, "who", "note"));
+  return all;
+};
+
 lookup.querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const id = event.target.elements.id.value;
@@ -70,21 +101,49 @@ lookup.querySelector("form").addEventListener("submit", async (event) => {
     const { answer, body } = await send(`/api/users/${encodeURIComponent(id)}`);
     const source = answer.headers.get("x-cache");
     const took = Number(answer.headers.get("server-timing").match(/dur=([0-9.]+)/)[1]);
-    const who = answer.ok ? `${body.id} · ${body.name} · ${body.email}` : `${id} · ${lookup.dataset.none}`;
-    line = row(cell(who), cell(lookup.dataset[source], source),
+    // The id as it was typed: a number of JavaScript does not hold every one.
+    const found = answer.ok ? who({ ...body, id }) : `${id} · ${lookup.dataset.none}`;
+    line = row(cell(found), cell(lookup.dataset[source], source === "hit" ? "good" : "bad"),
       cell(`${took.toFixed(2)} ms`, "number"), cell(answer.headers.get("x-redis-commands"), "number"));
   } catch (error) {
-    line = row(cell(`${id} · ${lookup.dataset.failed} ${error.message}`, "bad"), cell(""), cell(""), cell(""));
+    line = remark(`${id} · ${lookup.dataset.failed} ${error.message}`, 4);
   }
   line.classList.add("fresh");
   rows.prepend(line);
-  while (rows.rows.length > 5) rows.lastChild.remove();
+  while (rows.rows.length > 5) rows.lastElementChild.remove();
   lookup.querySelector("table").hidden = false;
 });
 
 // ---- 1,000 callers, one cold key ----
 
 const cold = byId("cold");
+const CALLERS = 1000;
+
+// The callers from one to another, as dots of an SVG path in rows of 50.
+const dots = (from, to) => {
+  let path = "";
+  for (let caller = from; caller < to; caller += 1) {
+    path += `M${(caller % 50) + 0.5} ${Math.floor(caller / 50) + 0.5}h0`;
+  }
+  return path;
+};
+
+const draw = (figure, queries, callers) => {
+  figure.querySelector(".asked").setAttribute("d", dots(0, queries));
+  figure.querySelector(".spared").setAttribute("d", dots(queries, callers));
+};
+
+const showRun = (figure, run, callers) => {
+  const value = figure.querySelector(".value");
+  value.replaceChildren(element("strong", numbers.format(run.sql_queries)),
+    run.sql_queries === 1 ? cold.dataset.one : cold.dataset.many);
+  figure.querySelector(".took").textContent = `${cold.dataset.answered} ${numbers.format(Math.round(run.ms))} ms`;
+  draw(figure, run.sql_queries, callers);
+};
+
+for (const figure of cold.querySelectorAll("figure")) draw(figure, 0, CALLERS);
+cold.querySelector(".crates").hidden = false;
+
 cold.querySelector("button").addEventListener("click", async ({ target: button }) => {
   const message = cold.querySelector(".message");
   button.disabled = true;
@@ -92,14 +151,11 @@ cold.querySelector("button").addEventListener("click", async ({ target: button }
   try {
     const { answer, body } = await post("/api/demo/cold_key", {});
     if (!answer.ok) throw new Error(body.error);
-    message.textContent = "";
-    cold.querySelector(".bars").hidden = false;
-    const most = Math.max(body.unprotected.sql_queries, body.protected.sql_queries, 1);
-    for (const [id, run] of [["without", body.unprotected], ["with", body.protected]]) {
-      byId(id).querySelector(".value").textContent =
-        `${numbers.format(run.sql_queries)} ${cold.dataset.queries} · ${numbers.format(Math.round(run.ms))} ms`;
-      byId(id).querySelector(".bar").style.inlineSize = `${(100 * run.sql_queries) / most}%`;
-    }
+    showRun(byId("without"), body.unprotected, body.callers);
+    showRun(byId("with"), body.protected, body.callers);
+    const late = body.callers - body.unprotected.sql_queries;
+    message.textContent = late > 0 ? cold.dataset.late.replace("{n}", numbers.format(late)) : "";
+    cold.querySelector(".slower")?.toggleAttribute("hidden", late === 0);
   } catch (error) {
     message.textContent = `${cold.dataset.failed} ${error.message}`;
   }
@@ -108,14 +164,14 @@ cold.querySelector("button").addEventListener("click", async ({ target: button }
 
 // ---- leaderboard ----
 
-const board = byId("leaderboard");
 board.querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const { player, score } = event.target.elements;
   const message = board.querySelector(".message");
   try {
     const { body } = await post("/api/leaderboard/update", { player: player.value, score: Number(score.value) });
-    message.textContent = `${body.player} ${board.dataset.ranked} ${body.rank ?? "–"} · ${body.new_score}`;
+    message.textContent =
+      `${body.player} · ${board.dataset.rank} ${body.rank ?? "–"} · ${board.dataset.score} ${numbers.format(body.new_score)}`;
     await follow();
   } catch (error) {
     message.textContent = `${board.dataset.failed} ${error.message}`;

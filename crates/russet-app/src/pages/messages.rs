@@ -27,58 +27,64 @@ catalogue! {
     docs: "API", "接口文档";
     other_language: "中文", "English";
     switch_theme: "Switch between light and dark", "切换浅色与深色";
-    needs_script: "The buttons on this page need JavaScript; the figures do not.", "本页的按钮需要 JavaScript,数字则不需要。";
+    needs_script: "The buttons on this page need JavaScript; the figures do not.", "本页的按钮需要 JavaScript，数字则不需要。";
 
-    running: "Running", "正在运行";
-    intro: "Users live in SQL and are read through a cache; page views and scores live in Redis. Try each of them below.", "用户存放在 SQL 中,经缓存读取;浏览量和分数存放在 Redis 中。下面逐一可试。";
+    intro: "Users live in SQL and are read through a cache; page views and scores live in Redis. All of it runs here: try each of them below.", "用户存放在 SQL 中，经缓存读取；浏览量和分数存放在 Redis 中。它们都在这里运行，下面逐一可试。";
+    running: "What runs here", "正在运行";
+    program: "Program", "程序";
     server: "Redis server", "Redis 服务器";
-    database: "Database", "数据库";
-    memory: "Memory", "内存";
+    memory: "Redis memory", "Redis 内存";
     commands_run: "Commands run", "已执行命令";
+    database: "Database", "数据库";
     users: "Users", "用户数";
     away: "away", "不可用";
     slowed: "each look-up slowed by", "每次查询延迟";
+    lost: "The server does not answer: these figures are old. This page goes on asking.", "服务器没有响应，这些数字是旧的。本页会继续尝试。";
     views: "Page views", "页面浏览量";
-    views_today: "today", "今日";
-    views_note: "Opening this page counts one. The figure follows the others' visits by itself.", "打开本页计一次,他人的访问会自动显示。";
+    views_today: "Today", "今日";
+    views_note: "Opening this page counts one. Visits of others show by themselves.", "打开本页计一次，他人的访问会自动显示。";
 
     lookup: "Look up a user", "查询用户";
-    lookup_note: "The first look-up reads the database, the next ones the cache. Ask twice and compare.", "第一次查询读数据库,之后读缓存。查询两次,比较一下。";
+    lookup_note: "The first look-up reads the database, the next ones the cache. Ask twice and compare. That there is no such user is remembered, too.", "第一次查询读数据库，之后读缓存。查询两次，比较一下。不存在的用户也会被记住。";
     user_id: "User id", "用户编号";
     look_up: "Look up", "查询";
+    user: "User", "用户";
     source: "Source", "来源";
     time: "Time", "用时";
     commands: "Redis commands", "Redis 命令数";
-    answer: "Answer", "结果";
     hit: "cache hit", "缓存命中";
-    miss: "miss: read from SQL", "未命中:读自 SQL";
-    bypass: "bypass: Redis is away", "绕过:Redis 不可用";
+    miss: "miss: read from SQL", "未命中：读自 SQL";
+    bypass: "bypass: Redis is away", "绕过：Redis 不可用";
     no_such_user: "no such user", "没有这个用户";
 
-    cold: "1,000 callers, one cold key", "一千个请求,一个冷键";
-    cold_note: "All of them ask for the same user at the same moment, and nothing is cached. Without protection everyone who misses queries the database; with it one caller loads and the others wait for its result.", "它们在同一时刻请求同一个用户,而缓存是空的。没有保护时,未命中的请求都去查询数据库;有保护时,一个请求去加载,其余的等待它的结果。";
-    cold_run: "Run it", "运行";
+    cold: "1,000 callers, one cold key", "一千个请求，一个冷键";
+    cold_note: "All of them ask for the same user at the same moment, and nothing is cached. Without protection everyone who misses queries the database; with it one caller loads and the others wait for its result. Each dot below is a caller; a coloured one queried the database.", "它们在同一时刻请求同一个用户，而缓存是空的。没有保护时，未命中的请求都去查询数据库；有保护时，一个请求去加载，其余的等待它的结果。下面每个点是一个请求，着色的查询了数据库。";
+    cold_run: "Send 1,000 callers", "发出一千个请求";
     cold_running: "Running …", "运行中……";
     cold_without: "Without protection", "没有保护";
     cold_with: "With russet", "使用 russet";
+    cold_answered: "All answered after", "全部得到结果，用时";
+    cold_late: "{n} of them came only after the first result had been cached.", "其中 {n} 个到来时，第一个结果已在缓存中。";
+    cold_slower: "A slower database is asked by more of them: start with", "数据库越慢，去查询的越多，启动时可加上";
+    query: "SQL query", "次 SQL 查询";
     queries: "SQL queries", "次 SQL 查询";
 
     leaderboard: "Leaderboard", "排行榜";
+    leaderboard_note: "Every change is one atomic step: score, rank and the board's size.", "每次变更都是一个原子步骤：分数、名次和榜单大小。";
     rank: "Rank", "名次";
     player: "Player", "玩家";
     score: "Score", "分数";
     points: "Points", "加分";
     add_points: "Add", "提交";
     nobody: "Nobody has a score yet.", "还没有分数。";
-    now_ranked: "is now number", "现在排名第";
 
-    failed: "That did not work:", "操作失败:";
-    docs_intro: "Every route of this server, from its own OpenAPI document. Fill in the fields and send a request from here.", "本服务器的全部接口,取自它自己的 OpenAPI 文档。填写字段即可在此发送请求。";
-    docs_document: "The document itself:", "文档本身:";
-    parameters: "Parameters", "参数";
+    failed: "That did not work:", "操作失败：";
+    docs_intro: "Every route of this server, from its own OpenAPI document. Open one, fill in the fields and send a request from here.", "本服务器的全部接口，取自它自己的 OpenAPI 文档。展开一个，填写字段，即可在此发送请求。";
+    docs_document: "The document itself:", "文档本身：";
     body: "Body", "请求体";
     answers: "Answers", "响应";
     send: "Send", "发送";
+    sure: "This deletes something. Send it?", "这会删除数据，确定发送吗？";
     loading: "Loading …", "加载中……";
 }
 

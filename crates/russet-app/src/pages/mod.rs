@@ -1,13 +1,13 @@
 //! The pages that people see: templates filled on the server, one style sheet, a little script.
 
+mod figures;
 pub mod messages;
 mod preferences;
-
-use std::borrow::Borrow;
 
 use askama::Template;
 
 use crate::http::overview::Overview;
+use figures::{grouped, megabytes, points};
 use messages::Messages;
 pub use preferences::{Choice, Preferences, Theme};
 
@@ -44,31 +44,4 @@ pub(crate) fn asset(name: &str) -> Option<(&'static str, &'static str)> {
         "apple.svg" => ("image/svg+xml", include_str!("apple.svg")),
         _ => return None,
     })
-}
-
-/// A number in groups of three digits.
-fn grouped(number: impl Borrow<u64>) -> String {
-    let digits = number.borrow().to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_are_grouped_in_threes() {
-        for (number, text) in
-            [(0_u64, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")]
-        {
-            assert_eq!(grouped(number), text);
-        }
-    }
 }

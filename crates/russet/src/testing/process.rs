@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -59,14 +60,15 @@ pub(super) struct Pipes {
 impl Process {
     /// Starts the program of `command` in a process group of its own, with a pipe as standard input.
     ///
-    /// Program, arguments, folder and environment are taken from `command`; its streams are those given here.
+    /// Program, arguments, folder and environment are taken from `command`; its streams are those given here. Its
+    /// temporary files go where the watchdog removes them, unless `command` names another place.
     pub(super) fn spawn(
         command: &Command,
         stdout: Stdio,
         stderr: Stdio,
         watchdog: &Arc<Watchdog>,
     ) -> io::Result<(Process, Pipes)> {
-        let mut child = gated(command)
+        let mut child = gated(command, watchdog.folder())
             .stdin(Stdio::piped())
             .stdout(stdout)
             .stderr(stderr)
@@ -174,8 +176,9 @@ pub(super) fn ignore_ended(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-fn gated(command: &Command) -> Command {
+fn gated(command: &Command, temporary: &Path) -> Command {
     let mut gate = Command::new("/bin/sh");
+    gate.env("TMPDIR", temporary);
     gate.args(["-c", GATE, "russet-gate"]).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {

@@ -27,7 +27,8 @@ const OUTPUT_DEADLINE: Duration = Duration::from_secs(1);
 /// [`spawn`](Self::spawn) runs one test function of the same test binary again, as a process of its own; in the
 /// ordinary run that function returns at once. [`command`](Self::command) runs any program. The process ends
 /// with the value, and with the test process, however that one ends; so do the processes it started, except
-/// those that moved to a process group of their own.
+/// those that moved to a process group of their own, and the files that it left in its temporary folder, which is
+/// what `TMPDIR` names for it.
 ///
 /// # Examples
 ///

@@ -1,0 +1,15 @@
+//! The pages, seen and used in a real browser.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod browser;
+
+#[path = "pages/access.rs"]
+mod access;
+#[path = "pages/docs.rs"]
+mod docs;
+#[path = "pages/home.rs"]
+mod home;
+#[path = "pages/looks.rs"]
+mod looks;
+#[path = "pages/pictures.rs"]
+mod pictures;
