@@ -26,7 +26,7 @@ async fn the_home_page_shows_what_runs_and_counts_one_view() {
     let first = page(&app, "/", &[]).await;
     let html = first.text();
     for part in
-        [r#"id="total-views">1</p>"#, "sqlite 3.", r#"value="42""#, "<td>ada</td>", "1234.5"]
+        [r#"id="total-views">1</p>"#, "SQLite 3.", r#"value="42""#, "<td>ada</td>", "1,234.5"]
     {
         assert!(html.contains(part), "{part} is not in\n{html}");
     }
