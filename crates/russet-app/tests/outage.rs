@@ -236,6 +236,30 @@ async fn a_write_without_redis_is_not_hidden_by_an_old_copy_after_a_new_start() 
 }
 
 #[tokio::test]
+async fn notes_of_stale_copies_do_not_pile_up() {
+    let (_server, proxy, app) = behind_proxy().await;
+    let notes = async || app.state.db.stale_copies().await.unwrap().len();
+    for round in 0..50 {
+        app.put(&format!("/api/users/{}", round % 5 + 1), user("Up")).await.json();
+    }
+    assert_eq!(notes().await, 1, "the one of the last write");
+    proxy.refuse().await.unwrap();
+    for round in 0..50 {
+        app.put(&format!("/api/users/{}", round % 5 + 1), user("Away")).await.json();
+    }
+    assert!(
+        (5..=6).contains(&notes().await),
+        "one a user, and the one that the last write made needless"
+    );
+    proxy.heal().await.unwrap();
+    for id in 1..=5 {
+        never_old(&app, &format!("/api/users/{id}"), "Away").await;
+    }
+    app.put("/api/users/1", user("Back")).await.json();
+    assert_eq!(notes().await, 1);
+}
+
+#[tokio::test]
 async fn a_lost_reply_of_an_invalidation_serves_no_old_copy() {
     let (_server, proxy, app) = behind_proxy().await;
     for round in 0..10 {

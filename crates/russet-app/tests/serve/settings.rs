@@ -1,8 +1,9 @@
 //! Which server and which database: flags over environment over defaults.
 
 use std::process::Command;
+use std::time::Duration;
 
-use russet::testing::TestServer;
+use russet::testing::{TestServer, eventually};
 use russet_app::db::Database;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -79,6 +80,33 @@ async fn a_configured_server_that_is_away_does_not_keep_it_from_serving_users() 
     serve.get("/readyz").await.error(503);
     assert!(serve.stop().await.success());
     assert_eq!(folder.servers(), [0_u32; 0]);
+}
+
+#[tokio::test]
+async fn a_write_without_redis_is_not_hidden_by_an_old_copy_after_a_kill() {
+    let folder = DataFolder::new();
+    let server = TestServer::builder().append_only().start().await.unwrap();
+    let command = Serve::command(&folder, &["--redis-url", &server.url()]);
+    let serve = Serve::run(&command).await;
+    serve.get("/api/users/1").await.json();
+    assert_eq!(serve.get("/api/users/1").await.header("x-cache"), "hit");
+    server.kill().await.unwrap();
+    let new = json!({"name": "New", "email": "new@example.com"});
+    assert_eq!(serve.put("/api/users/1", new).await.status, 200);
+    serve.kill().await;
+    server.restart().await.unwrap();
+    let serve = Serve::run(&command).await;
+    eventually(Duration::from_secs(20), async || {
+        let answer = serve.get("/api/users/1").await;
+        assert_eq!(answer.json()["name"], "New", "as a {}", answer.header("x-cache"));
+        if answer.header("x-cache") == "hit" {
+            Ok(())
+        } else {
+            Err(answer.header("x-cache").to_owned())
+        }
+    })
+    .await;
+    assert!(serve.stop().await.success());
 }
 
 #[tokio::test]
