@@ -26,7 +26,8 @@ pub async fn home(
     // Without a database the page is shown all the same, with the id that most have.
     let first_user =
         app.users.list(0, 1).await.ok().and_then(|users| Some(users.first()?.id)).unwrap_or(1);
-    page(&Home { t: prefs.messages(), prefs, now, first_user })
+    let query_ms = app.demo.query_ms();
+    page(&Home { t: prefs.messages(), prefs, now, first_user, query_ms })
 }
 
 /// `/docs`: the API, rendered from its own document.

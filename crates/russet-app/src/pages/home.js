@@ -137,7 +137,9 @@ const showRun = (figure, run, callers) => {
   const value = figure.querySelector(".value");
   value.replaceChildren(element("strong", numbers.format(run.sql_queries)),
     run.sql_queries === 1 ? cold.dataset.one : cold.dataset.many);
-  figure.querySelector(".took").textContent = `${cold.dataset.answered} ${numbers.format(Math.round(run.ms))} ms`;
+  const failed = run.failed > 0 ? ` · ${numbers.format(run.failed)} ${cold.dataset.errors}` : "";
+  figure.querySelector(".took").textContent =
+    `${cold.dataset.answered} ${numbers.format(Math.round(run.ms))} ms${failed}`;
   draw(figure, run.sql_queries, callers);
 };
 
@@ -155,7 +157,6 @@ cold.querySelector("button").addEventListener("click", async ({ target: button }
     showRun(byId("with"), body.protected, body.callers);
     const late = body.callers - body.unprotected.sql_queries;
     message.textContent = late > 0 ? cold.dataset.late.replace("{n}", numbers.format(late)) : "";
-    cold.querySelector(".slower")?.toggleAttribute("hidden", late === 0);
   } catch (error) {
     message.textContent = `${cold.dataset.failed} ${error.message}`;
   }

@@ -58,14 +58,15 @@ catalogue! {
     no_such_user: "no such user", "没有这个用户";
 
     cold: "1,000 callers, one cold key", "一千个请求，一个冷键";
-    cold_note: "All of them ask for the same user at the same moment, and nothing is cached. Without protection everyone who misses queries the database; with it one caller loads and the others wait for its result. Each dot below is a caller; a coloured one queried the database.", "它们在同一时刻请求同一个用户，而缓存是空的。没有保护时，未命中的请求都去查询数据库；有保护时，一个请求去加载，其余的等待它的结果。下面每个点是一个请求，着色的查询了数据库。";
+    cold_note: "All of them ask for the same user at the same moment, and nothing is cached. Without protection everyone who misses queries the database; with it one caller loads and the others wait for its result. Each dot is a caller; a coloured one queried the database.", "它们在同一时刻请求同一个用户，而缓存是空的。没有保护时，未命中的请求都去查询数据库；有保护时，一个请求去加载，其余的等待它的结果。每个点是一个请求，着色的查询了数据库。";
+    cold_query: "A query takes", "每次查询用时";
     cold_run: "Send 1,000 callers", "发出一千个请求";
     cold_running: "Running …", "运行中……";
     cold_without: "Without protection", "没有保护";
     cold_with: "With russet", "使用 russet";
-    cold_answered: "All answered after", "全部得到结果，用时";
+    cold_answered: "Last answer after", "最后一个结果用时";
+    cold_failed: "callers got an error", "个请求出错";
     cold_late: "{n} of them came only after the first result had been cached.", "其中 {n} 个到来时，第一个结果已在缓存中。";
-    cold_slower: "A slower database is asked by more of them: start with", "数据库越慢，去查询的越多，启动时可加上";
     query: "SQL query", "次 SQL 查询";
     queries: "SQL queries", "次 SQL 查询";
 

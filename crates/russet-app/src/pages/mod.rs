@@ -23,6 +23,8 @@ pub(crate) struct Home {
     pub(crate) now: Overview,
     /// A user that exists, for the look-up's field.
     pub(crate) first_user: i64,
+    /// How long a query of the 1,000 callers takes.
+    pub(crate) query_ms: u64,
 }
 
 /// `/docs`.

@@ -50,9 +50,9 @@ fn programs() -> (PathBuf, PathBuf) {
     match (browser, on_path(DRIVER)) {
         (Some(browser), Some(driver)) => (browser, driver),
         (browser, _) => panic!(
-            "no {} on PATH: install it (Debian: `sudo apt-get install chromium chromium-driver`), \
+            "{} is not on PATH: install it (Debian: `sudo apt-get install chromium chromium-driver`), \
              or leave these tests out with RUSSET_SKIP_BROWSER=1",
-            if browser.is_none() { BROWSERS.join(", ") } else { DRIVER.to_owned() }
+            if browser.is_none() { BROWSERS.join(" or ") } else { DRIVER.to_owned() }
         ),
     }
 }

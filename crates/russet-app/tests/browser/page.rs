@@ -132,6 +132,14 @@ impl Page {
         .await;
     }
 
+    /// Lets the 1,000 callers go, and waits until both runs are shown.
+    pub async fn run_cold_key(&self) {
+        self.click("#cold button").await;
+        self.until("!document.querySelector('#cold button').disabled").await;
+        let message = self.text("#cold .message").await;
+        assert_ne!(self.text("#with .value").await, "", "{message}");
+    }
+
     /// What the browser has to say about the pages: errors, warnings, remarks.
     pub async fn log(&self) -> Vec<String> {
         let entries = self.browser_log().await.unwrap();

@@ -115,8 +115,7 @@ async fn the_pages_load_nothing_from_elsewhere_and_the_browser_has_no_complaint(
     page.go("/").await;
     page.click("#lookup button").await;
     page.shows("#lookup tbody", |text| text.contains("Donald Fuji")).await;
-    page.click("#cold button").await;
-    page.shows("#with .value", |text| !text.is_empty()).await;
+    page.run_cold_key().await;
     page.fill("#leaderboard input[name=player]", "Ada").await;
     page.click("#leaderboard button").await;
     page.shows("#leaderboard tbody, #leaderboard .message", |text| text.contains("Ada")).await;

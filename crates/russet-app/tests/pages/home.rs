@@ -107,8 +107,7 @@ async fn a_players_name_with_markup_is_shown_as_text() {
 
 /// Presses the button and answers the number of queries that each run shows and draws.
 async fn run_cold_key(page: &Page) -> [u32; 2] {
-    page.click("#cold button").await;
-    page.shows("#with .value", |text| !text.is_empty()).await;
+    page.run_cold_key().await;
     let mut queries = [0; 2];
     for (run, shown) in ["without", "with"].into_iter().zip(&mut queries) {
         let text = page.text(&format!("#{run} .value strong")).await;
@@ -129,7 +128,7 @@ async fn run_cold_key(page: &Page) -> [u32; 2] {
             .await;
         assert_ne!(colours[0], colours[1], "{run}");
         let took = page.text(&format!("#{run} .took")).await;
-        assert!(milliseconds(took.strip_prefix("All answered after ").unwrap()) > 0.0, "{took}");
+        assert!(milliseconds(took.strip_prefix("Last answer after ").unwrap()) > 0.0, "{took}");
     }
     queries
 }
@@ -139,7 +138,8 @@ async fn the_cold_key_button_draws_the_queries_of_both_runs_and_the_protected_on
     let Some((_app, page)) = browser::open("/").await else { return };
     let [without, with] = run_cold_key(&page).await;
     assert_eq!(with, 1);
-    assert!((2..=1_000).contains(&without), "{without} queries without protection");
+    // Hundreds also with a database that answers at once.
+    assert!((500..=1_000).contains(&without), "{without} queries without protection");
     // Those who found the first result are accounted for.
     let message = page.text("#cold .message").await;
     let late = 1_000 - without;
@@ -148,7 +148,7 @@ async fn the_cold_key_button_draws_the_queries_of_both_runs_and_the_protected_on
         late > 0,
         "{message}"
     );
-    assert_eq!(page.text("#cold .slower").await.contains("--slow-database 500ms"), late > 0);
+    assert_eq!(page.text("#cold .query").await, "A query takes 100 ms");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -163,7 +163,7 @@ async fn a_slow_database_is_named_and_asked_by_hundreds() {
     let [without, with] = run_cold_key(&page).await;
     assert_eq!(with, 1);
     assert!(without > 500, "{without} queries without protection");
-    assert_eq!(page.text("#cold .slower").await, "");
+    assert_eq!(page.text("#cold .query").await, "A query takes 500 ms");
     let line = look_up(&page, "2").await;
     assert!(milliseconds(&line[2]) >= 500.0, "{line:?}");
 }

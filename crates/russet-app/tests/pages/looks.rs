@@ -31,8 +31,7 @@ async fn show_everything(page: &Page, path: &str) {
         page.until(&format!("document.querySelectorAll('#lookup tbody tr').length > {count}"))
             .await;
     }
-    page.click("#cold button").await;
-    page.shows("#with .value", |text| !text.is_empty()).await;
+    page.run_cold_key().await;
     page.fill("#leaderboard input[name=player]", &"player".repeat(10)).await;
     page.click("#leaderboard button").await;
     page.shows("#leaderboard .message", |text| text.contains("playerplayer")).await;
