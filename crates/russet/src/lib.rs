@@ -2,6 +2,7 @@
 
 mod backoff;
 mod clock;
+mod cluster_slot;
 mod codec;
 mod error;
 mod id;

@@ -1,17 +1,25 @@
 //! The one handle over the server; the only folder that names the driver.
 
+mod address;
 mod breaker;
 mod builder;
 mod call;
+mod cluster;
 mod connection;
+mod dial;
 mod fault;
 mod health;
 mod link;
 mod meter;
+mod places;
 pub mod raw;
+mod router;
 mod send;
+mod sentinel;
 mod settings;
 mod subscription;
+mod tls;
+mod url;
 
 use std::{fmt, sync::Arc};
 
@@ -23,12 +31,14 @@ pub(crate) use send::FromReply;
 pub(crate) use subscription::Subscription;
 
 use crate::{clock::ServerClock, error::Result, id::Id, keys::Namespace, wake::Inbox};
-use link::Link;
+use places::Places;
+use router::Router;
 use settings::Settings;
 
 /// A connection to Redis or Valkey that every block is built on.
 ///
-/// A cheap clone; all clones share one multiplexed connection for calls, and one for messages that is opened
+/// The server may be a single one, the primary that sentinels name, or a Cluster. A cheap clone; all clones share one
+/// multiplexed connection for calls (on a Cluster one for each node that is needed), and one for messages that is opened
 /// when a block first waits for something. It reconnects by itself, with backoff and jitter, and every call
 /// ends by its deadline. After three failures within a second calls fail at once, until the server answers a probe.
 ///
@@ -51,7 +61,8 @@ pub struct Russet {
 struct Inner {
     namespace: Namespace,
     clock: Arc<ServerClock>,
-    link: Link,
+    places: Arc<Places>,
+    data: Router,
     inbox: Inbox,
 }
 
@@ -79,14 +90,18 @@ impl Russet {
     /// clones fails. For an orderly end: dropping the last clone closes them too, without waiting.
     pub async fn close(&self) {
         self.inner.inbox.close().await;
-        self.link().close().await;
+        self.inner.data.close().await;
+        self.inner.places.close().await;
     }
 
     fn start(settings: Settings, namespace: Namespace) -> Result<Self> {
         let clock = Arc::new(ServerClock::default());
-        let inbox = Inbox::new(&namespace, Id::random()?, settings.clone().into())?;
-        let link = Link::start(settings, clock.clone());
-        Ok(Self { inner: Arc::new(Inner { namespace, clock, link, inbox }) })
+        let settings = Arc::new(settings);
+        let places = Arc::new(Places::start(&settings));
+        let subscription = Subscription::new(settings.clone(), places.clone());
+        let inbox = Inbox::new(&namespace, Id::random()?, subscription)?;
+        let data = Router::start(&places, &settings, &clock);
+        Ok(Self { inner: Arc::new(Inner { namespace, clock, places, data, inbox }) })
     }
 
     pub(crate) fn names(&self) -> &Namespace {
@@ -103,15 +118,15 @@ impl Russet {
         &self.inner.inbox
     }
 
-    fn link(&self) -> &Link {
-        &self.inner.link
+    fn router(&self) -> &Router {
+        &self.inner.data
     }
 }
 
 impl fmt::Debug for Russet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Russet")
-            .field("server", &format_args!("{}", self.link().settings().address))
+            .field("server", &format_args!("{}", self.router().settings().topology))
             .field("namespace", &self.namespace())
             .finish()
     }
