@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,7 +56,7 @@ pub struct TestServer {
     // Ended before the watchdog, which removes the folder.
     process: Mutex<Arc<Process>>,
     watchdog: Arc<Watchdog>,
-    _port: Option<TcpSocket>,
+    _ports: Vec<TcpSocket>,
 }
 
 impl TestServer {
@@ -79,12 +80,18 @@ impl TestServer {
         let watchdog = Arc::new(Watchdog::start()?);
         let mut attempt = 1;
         loop {
-            let (endpoint, port) = if settings.unix_socket {
-                (Endpoint::Unix(watchdog.folder().join("redis.sock")), None)
+            let mut ports = Vec::new();
+            let endpoint = if settings.unix_socket {
+                Endpoint::Unix(watchdog.folder().join("redis.sock"))
             } else {
-                free_port()?
+                Endpoint::Tcp(free_port(&mut ports)?)
             };
-            let command = settings.command(&program, &endpoint, watchdog.folder());
+            let mut command = settings.command(&program, &endpoint, watchdog.folder());
+            if settings.cluster {
+                // The default, the port plus 10,000, may be taken or beyond the last one.
+                let bus = free_port(&mut ports)?;
+                command.args(["--cluster-port", &bus.port().to_string()]);
+            }
             let password = settings.password.as_deref();
             match run(&command, &endpoint, password, &watchdog).await {
                 Ok(process) => {
@@ -94,7 +101,7 @@ impl TestServer {
                         command,
                         process: Mutex::new(Arc::new(process)),
                         watchdog,
-                        _port: port,
+                        _ports: ports,
                     });
                 }
                 Err(error)
@@ -149,6 +156,11 @@ impl TestServer {
     /// The temporary folder with the server's files; its log is `server.log`.
     pub fn dir(&self) -> &Path {
         self.watchdog.folder()
+    }
+
+    /// Whether the process that was started last has not ended. A paused one runs.
+    pub fn is_running(&self) -> bool {
+        self.process().exited().is_none()
     }
 
     pub(super) fn endpoint(&self) -> &Endpoint {
@@ -281,13 +293,16 @@ impl TestServer {
 
 /// Chooses a free port and keeps it: until the socket is dropped the system gives this port to nobody who asks
 /// for a free one, and the server can listen there all the same, because this socket does not listen.
-fn free_port() -> io::Result<(Endpoint, Option<TcpSocket>)> {
+fn free_port(kept: &mut Vec<TcpSocket>) -> io::Result<SocketAddr> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(([127, 0, 0, 1], 0).into())?;
-    let endpoint = Endpoint::Tcp(socket.local_addr()?);
+    let address = socket.local_addr()?;
     // Only Linux lets another socket listen on a port that is bound like this.
-    Ok((endpoint, cfg!(target_os = "linux").then_some(socket)))
+    if cfg!(target_os = "linux") {
+        kept.push(socket);
+    }
+    Ok(address)
 }
 
 /// Starts the process and waits until it answers.

@@ -12,6 +12,7 @@ use super::server::TestServer;
 pub struct TestServerBuilder {
     pub(super) unix_socket: bool,
     pub(super) password: Option<String>,
+    pub(super) cluster: bool,
     append_only: bool,
     args: Vec<(String, String)>,
 }
@@ -29,6 +30,14 @@ impl TestServerBuilder {
     #[must_use]
     pub fn append_only(mut self) -> Self {
         self.append_only = true;
+        self
+    }
+
+    /// Starts the server as a node of a Cluster, which it does not belong to yet. See
+    /// [`TestCluster`](super::TestCluster) for a whole one.
+    #[must_use]
+    pub(super) fn cluster_node(mut self) -> Self {
+        self.cluster = true;
         self
     }
 
@@ -85,8 +94,11 @@ impl TestServerBuilder {
         if self.append_only {
             command.args(["--appendonly", "yes", "--appendfsync", "always"]);
         }
+        if self.cluster {
+            command.args(["--cluster-enabled", "yes"]);
+        }
         if let Some(password) = &self.password {
-            command.args(["--requirepass", password]);
+            command.args(["--requirepass", password, "--masterauth", password]);
         }
         for (name, value) in &self.args {
             command.arg(format!("--{name}")).arg(value);
