@@ -1,14 +1,15 @@
 //! One load in the whole fleet, and never an older value after an invalidation.
 
+mod support;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use russet::testing::{
-    TestServer, WorkerProcess, eventually, worker_env, worker_receive, worker_report,
-};
+use russet::testing::{WorkerProcess, eventually, worker_env, worker_receive, worker_report};
 use russet::{BoxError, Cache, ErrorKind, Russet, raw};
+use support::Ground;
 use tokio::sync::oneshot;
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -17,8 +18,8 @@ const LONG: Duration = Duration::from_secs(20);
 const PROCESSES: usize = 4;
 const CALLERS: usize = 125;
 
-async fn fleet() -> Result<(TestServer, Russet, Russet), Box<dyn Error>> {
-    let server = TestServer::start().await?;
+async fn fleet() -> Result<(Ground, Russet, Russet), Box<dyn Error>> {
+    let server = Ground::start().await?;
     let (one, two) = (Russet::connect(&server.url()).await?, Russet::connect(&server.url()).await?);
     Ok((server, one, two))
 }
@@ -32,7 +33,7 @@ fn loaded(value: &str) -> Result<String, BoxError> {
 }
 
 /// Ends when as many callers in other processes wait for this key.
-async fn waiting(server: &TestServer, key: &str, callers: i64) {
+async fn waiting(server: &Ground, key: &str, callers: i64) {
     eventually(LONG, async || {
         let pattern = format!("*:waiters:{key}");
         let lists = server.command(&["KEYS", &pattern]).await.map_err(|error| error.to_string())?;
@@ -89,7 +90,7 @@ async fn loads_of_rounds(
     rounds: usize,
     environment: &[(&str, &str)],
 ) -> Result<Vec<i64>, Box<dyn Error>> {
-    let server = TestServer::start().await?;
+    let server = Ground::start().await?;
     let url = server.url();
     let environment = [environment, &[("REDIS", url.as_str())]].concat();
     let mut workers = Vec::new();

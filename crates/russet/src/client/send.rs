@@ -87,9 +87,7 @@ impl<'a> Errand<'a> {
             let Some((answer, behind)) = sent else { continue };
             match self.router.detour(&link, &answer) {
                 None => return Ok((answer, behind)),
-                Some(Detour::TryAgain) if self.deadline <= Instant::now() + BETWEEN => {
-                    return Ok((answer, behind));
-                }
+                Some(Detour::TryAgain) if self.is_late() => return Ok((answer, behind)),
                 Some(Detour::TryAgain) => sleep(BETWEEN).await,
                 Some(_) if detours == DETOURS => return Err(fault::sent_around(&call.subject())),
                 Some(Detour::Moved(to)) => (moved, detours) = (Some(to), detours + 1),
@@ -119,7 +117,7 @@ impl<'a> Errand<'a> {
                 };
                 for (place, answer) in parcel.calls.iter().zip(sent) {
                     match self.router.detour(&parcel.link, &answer) {
-                        Some(Detour::TryAgain) if self.deadline > Instant::now() + BETWEEN => {
+                        Some(Detour::TryAgain) if !self.is_late() => {
                             self.pack(&mut next, calls, *place).await?;
                             between = true;
                         }
@@ -145,6 +143,12 @@ impl<'a> Errand<'a> {
             parcels = next;
         }
         Ok(answers)
+    }
+
+    /// Whether one more try could meet the deadline: then its fate would be unknown, while now it is known that nothing
+    /// was done.
+    fn is_late(&self) -> bool {
+        Instant::now() + BETWEEN + self.timeout / 8 >= self.deadline
     }
 
     async fn link(&self, call: &Call) -> Result<Arc<Link>> {
