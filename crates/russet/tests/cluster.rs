@@ -1,5 +1,7 @@
 //! The same handle on a Cluster: slots that move, nodes that die, answers that are lost.
 
+#![allow(clippy::panic, reason = "a test fails by panicking")]
+
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -198,8 +200,8 @@ async fn slots_that_move_under_load_are_no_error_to_anybody() -> Outcome {
         .into_iter()
         .map(|russet| Cache::builder(russet, "moving").build())
         .collect::<Result<_, _>>()?;
-    for cache in caches.iter().cloned() {
-        let over = over.clone();
+    for cache in &caches {
+        let (cache, over) = (cache.clone(), over.clone());
         load.push(tokio::spawn(async move {
             for n in 0.. {
                 if over.load(Ordering::Relaxed) {
