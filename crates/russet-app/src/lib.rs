@@ -1,6 +1,7 @@
 //! The program `russet`: a web application on Redis and SQL, complete in one command.
 //!
-//! - [`cli`]: the commands, `serve` and `seed`.
+//! - [`cli`]: the commands, `serve`, `seed` and `bench`.
+//! - [`mod@bench`]: what each block costs, beside the raw commands of the server.
 //! - [`config`]: flags over environment over defaults.
 //! - [`redis_server`]: the private Redis server that `serve` starts when none is configured.
 //! - [`db`]: the record store.
@@ -8,6 +9,7 @@
 //! - [`http`]: the routes; [`http::app`] makes the router that the tests call without a socket.
 //! - [`pages`]: the pages that people see, in two languages.
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod data_dir;

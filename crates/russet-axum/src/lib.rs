@@ -4,7 +4,7 @@
 //! - [`request_id`]: a name for each request, in its log lines, its answer and its errors.
 //! - [`error`]: one JSON shape for every error; `russet::Error` maps to the right status by `?`.
 //! - [`extract`]: axum's `Json`, `Path` and `Query` with refusals in that shape.
-//! - [`panic`]: a handler that panics answers 500 in that shape.
+//! - [`mod@panic`]: a handler that panics answers 500 in that shape.
 //!
 //! ```
 //! use axum::{Router, middleware, routing::get};

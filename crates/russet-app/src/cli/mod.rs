@@ -1,8 +1,10 @@
 //! The commands.
 
+mod bench;
 mod seed;
 mod serve;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -26,13 +28,20 @@ struct Cli {
 enum Command {
     Serve(serve::Serve),
     Seed(seed::Seed),
+    Bench(bench::Bench),
 }
 
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(cli.debug || debug_wanted(std::env::var("DEBUG").ok().as_deref()));
+    let debug = cli.debug || debug_wanted(std::env::var("DEBUG").ok().as_deref());
+    start_logging(match cli.command {
+        _ if debug => "info,russet=debug,russet_axum=debug,russet_app=debug",
+        // Its servers come and go.
+        Command::Bench(_) => "error",
+        _ => "info",
+    });
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
@@ -41,6 +50,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Serve(serve) => serve.run().await,
             Command::Seed(seed) => seed.run().await,
+            Command::Bench(bench) => bench.run().await,
         }
     });
     match done {
@@ -54,10 +64,13 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn start_logging(debug: bool) {
-    let usual = if debug { "info,russet=debug,russet_axum=debug,russet_app=debug" } else { "info" };
+fn start_logging(usual: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
 }
 
 /// Resolves at Ctrl-C, SIGTERM, or when the terminal is closed.

@@ -227,8 +227,11 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
     ///
     /// # Errors
     /// `Invalid` for a key that is empty or over 1 KiB, `Unreachable` or `Unknown` when Redis is away.
+    #[tracing::instrument(name = "cache.invalidate", level = "debug", skip_all, fields(cache = self.inner.name))]
     pub async fn invalidate(&self, key: &K) -> Result<()> {
-        scripts::invalidate(&self.inner.russet, &self.inner.place(&key.cache_key())?).await
+        let place = self.inner.place(&key.cache_key())?;
+        self.inner.counting.invalidations(1);
+        scripts::invalidate(&self.inner.russet, &place).await
     }
 
     /// What this handle and its clones have done since it was built. The same numbers are metrics:

@@ -30,6 +30,7 @@ pub(super) enum Nulls {
 }
 
 impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V, C> {
+    #[tracing::instrument(name = "cache.get", level = "debug", skip_all, fields(cache = self.inner.name))]
     pub(super) async fn look_up<F, E>(&self, key: &K, nulls: Nulls, load: F) -> Result<Found<V>>
     where
         F: AsyncFnOnce() -> Result<Option<V>, E>,
@@ -57,6 +58,7 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
     }
 
     /// What is there, without loading what is not.
+    #[tracing::instrument(name = "cache.get", level = "debug", skip_all, fields(cache = self.inner.name))]
     pub(super) async fn peek(&self, key: &K) -> Result<Option<Found<V>>> {
         match self.inner.read(&self.inner.place(&key.cache_key())?).await? {
             Read::Found(loaded) => self.decode(&loaded).map(Some),

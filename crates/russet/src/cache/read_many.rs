@@ -31,6 +31,7 @@ struct Wanted<'a, K: ?Sized> {
 }
 
 impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cache<K, V, C> {
+    #[tracing::instrument(name = "cache.get_many", level = "debug", skip_all, fields(cache = self.inner.name, keys = keys.len()))]
     pub(super) async fn look_up_many<B: Borrow<K>>(&self, keys: &[B]) -> Result<Vec<Option<V>>> {
         let (mut wanted, order) = self.sort_out(keys)?;
         let outage = self.read_all(&mut wanted).await?;

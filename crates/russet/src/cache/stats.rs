@@ -16,6 +16,10 @@ pub struct CacheStats {
     pub waits: u64,
     /// Loads past the cache, because Redis was away.
     pub bypasses: u64,
+    /// Values that were put, by callers.
+    pub puts: u64,
+    /// Keys whose copy callers dropped.
+    pub invalidations: u64,
     /// Loaded values that were not stored: the lease was revoked or lost, Redis went away, or they were too large.
     pub unstored: u64,
 }
@@ -28,6 +32,8 @@ pub(super) struct Counting {
     load_errors: Count,
     waits: Count,
     bypasses: Count,
+    puts: Count,
+    invalidations: Count,
     unstored: Count,
 }
 
@@ -66,6 +72,8 @@ counting! {
     load_errors "russet_cache_load_errors_total"
     waits "russet_cache_waits_total"
     bypasses "russet_cache_bypasses_total"
+    puts "russet_cache_puts_total"
+    invalidations "russet_cache_invalidations_total"
     unstored "russet_cache_unstored_total"
 }
 

@@ -2,6 +2,7 @@ use std::{future::IntoFuture, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use serde::Serialize;
+use tracing::Instrument as _;
 
 use super::{Cache, key::CacheKey, scripts};
 use crate::{
@@ -61,8 +62,10 @@ where
                     inner.max_value_bytes
                 )));
             }
+            inner.counting.puts(1);
             scripts::put(&inner.russet, &place, &payload, ttl).await
         }
+        .instrument(tracing::debug_span!("cache.put", cache = self.cache.inner.name))
         .boxed()
     }
 }

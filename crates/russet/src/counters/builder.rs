@@ -41,12 +41,11 @@ impl Retention {
 
 impl CountersBuilder {
     pub(super) fn new(russet: &Russet, group: &str) -> Self {
-        let retention = Retention([HOUR, 7 * DAY, 30 * DAY, 366 * DAY].map(millis));
         Self {
             russet: russet.clone(),
             group: group.to_owned(),
             time_zone: "UTC".to_owned(),
-            retention,
+            retention: Retention::default(),
         }
     }
 

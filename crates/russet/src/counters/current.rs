@@ -109,7 +109,8 @@ impl Counters {
     }
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
+#[cfg(feature = "testing")]
 mod tests {
     use super::*;
     use crate::{Counts, Russet, clock::millis, metered, testing::TestServer};

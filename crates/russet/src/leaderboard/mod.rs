@@ -43,9 +43,9 @@ const MOST_MEMBERS: usize = 1_000;
 /// let russet = Russet::connect(&url).await?;
 /// let board = Leaderboard::builder(&russet, "game_scores").max_size(100).build()?;
 ///
-/// board.add("player1", 1_000.0).await?;
-/// board.add("player2", 1_500.0).await?;
-/// let standing = board.increment("player1", 700.0).await?;
+/// board.add("player1", 1_000).await?;
+/// board.add("player2", 1_500.5).await?;
+/// let standing = board.increment("player1", 700).await?;
 /// assert_eq!((standing.score, standing.rank), (1_700.0, Some(1)));
 ///
 /// let top = board.top(10).await?;

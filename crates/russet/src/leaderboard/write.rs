@@ -17,9 +17,9 @@ impl Leaderboard {
     /// `Invalid`, and nothing is written, when the member's name is not 1 to 256 bytes long or the score is
     /// not a number between -2^53 and 2^53; `Unknown` when the answer was lost, see [`ErrorKind`](crate::ErrorKind).
     #[tracing::instrument(name = "leaderboard.add", level = "debug", skip_all, fields(board = self.name()))]
-    pub async fn add(&self, member: &str, score: f64) -> Result<Standing> {
+    pub async fn add(&self, member: &str, score: impl Into<f64>) -> Result<Standing> {
         check_name("name of a member", member)?;
-        let score = check_score("the score", score)?;
+        let score = check_score("the score", score.into())?;
         self.inner.updates.increment(1);
         let call =
             scripts::add(&self.inner.slot, &self.inner.scores, member, score, self.inner.max_size);
@@ -35,9 +35,9 @@ impl Leaderboard {
     /// or the new score is not a number between -2^53 and 2^53. `Unknown` when the answer was lost: the
     /// increment may or may not have happened, and is not sent again.
     #[tracing::instrument(name = "leaderboard.increment", level = "debug", skip_all, fields(board = self.name()))]
-    pub async fn increment(&self, member: &str, by: f64) -> Result<Standing> {
+    pub async fn increment(&self, member: &str, by: impl Into<f64>) -> Result<Standing> {
         check_name("name of a member", member)?;
-        let by = check_score("the increment", by)?;
+        let by = check_score("the increment", by.into())?;
         self.inner.updates.increment(1);
         let call = scripts::increment(
             &self.inner.slot,

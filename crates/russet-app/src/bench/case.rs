@@ -1,0 +1,86 @@
+//! What is measured: an operation of russet, and the server's own commands for the same end.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use russet::testing::Proxy;
+
+use crate::Failure;
+
+/// How many callers run an operation at a time, over one connection.
+pub const CALLERS: usize = 64;
+
+/// One line of the table.
+pub struct Case {
+    pub block: &'static str,
+    pub name: &'static str,
+    pub callers: usize,
+    pub ours: Work,
+    pub floor: Option<Floor>,
+    pub round_trips: RoundTrips,
+    /// Bytes that one more item takes in Redis, where items are what the case is about.
+    pub bytes_per_item: Option<f64>,
+}
+
+/// The same end by the server's own commands, without what the block promises.
+pub struct Floor {
+    /// The commands, for the table.
+    pub commands: &'static str,
+    pub work: Work,
+}
+
+/// How the round trips of an operation are counted.
+pub enum RoundTrips {
+    /// By the library: the operation runs in its caller's task.
+    Metered,
+    /// On the way to the server: the operation runs elsewhere, and this one goes through the proxy.
+    Proxied(Proxy, Work),
+}
+
+/// One operation, done again and again; its number differs each time.
+#[derive(Clone)]
+pub struct Work(Arc<dyn Fn(u64) -> BoxFuture<'static, Result<Took, Failure>> + Send + Sync>);
+
+/// Which time of an operation counts.
+pub enum Took {
+    /// From its call to its end.
+    AllOfIt,
+    /// Only this part is what the case is about.
+    Part(Duration),
+}
+
+impl Case {
+    pub fn new(block: &'static str, name: &'static str, ours: Work) -> Self {
+        let round_trips = RoundTrips::Metered;
+        Self { block, name, callers: CALLERS, ours, floor: None, round_trips, bytes_per_item: None }
+    }
+
+    pub fn floor(mut self, commands: &'static str, work: Work) -> Self {
+        self.floor = Some(Floor { commands, work });
+        self
+    }
+
+    pub fn round_trips(mut self, round_trips: RoundTrips) -> Self {
+        self.round_trips = round_trips;
+        self
+    }
+
+    pub fn bytes_per_item(mut self, bytes: f64) -> Self {
+        self.bytes_per_item = Some(bytes);
+        self
+    }
+}
+
+impl Work {
+    pub fn new<F, R>(operation: F) -> Self
+    where
+        F: Fn(u64) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Took, Failure>> + Send + 'static,
+    {
+        Self(Arc::new(move |number| operation(number).boxed()))
+    }
+
+    pub async fn run(&self, number: u64) -> Result<Took, Failure> {
+        (self.0)(number).await
+    }
+}

@@ -1,0 +1,73 @@
+//! `russet bench`: each block beside the raw commands of its server, in the same run.
+
+mod cache;
+mod case;
+mod http;
+mod report;
+mod runner;
+mod stats;
+
+use russet::testing::TestServer;
+
+pub use report::{Measured, table};
+pub use runner::Effort;
+
+use crate::Failure;
+use case::Case;
+use runner::measure;
+
+/// The blocks that have cases, in the order in which they run.
+pub const BLOCKS: &[&str] = &["cache", "stats", "http"];
+
+/// Measures the cases of one block, or of all, against a server of their own; `next` hears what is done next.
+///
+/// # Errors
+/// A block that does not exist, a server that cannot be started, or what an operation meets.
+pub async fn run(
+    block: Option<&str>,
+    effort: Effort,
+    mut next: impl FnMut(&str),
+) -> Result<Vec<Measured>, Failure> {
+    if let Some(unknown) = block.filter(|block| !BLOCKS.contains(block)) {
+        return Err(format!("there is no block {unknown}; there are {}", BLOCKS.join(", ")).into());
+    }
+    let mut measured = Vec::new();
+    for name in BLOCKS.iter().filter(|name| block.is_none_or(|block| block == **name)) {
+        // A server for each block: the data of one must not weigh on the figures of another.
+        next(&format!("{name}: filling the server"));
+        let server = TestServer::start().await?;
+        for case in cases(name, &server).await? {
+            next(&format!("{name}: {}", case.name));
+            measured.push(measure(&server, &case, effort).await?);
+        }
+    }
+    Ok(measured)
+}
+
+async fn cases(block: &str, server: &TestServer) -> Result<Vec<Case>, Failure> {
+    match block {
+        "cache" => cache::cases(server).await,
+        "stats" => stats::cases(server).await,
+        "http" => http::cases(server).await,
+        other => Err(format!("the block {other} has no cases").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_case_runs_and_counts() -> Result<(), Failure> {
+        let effort = Effort { rounds: 1, round: Duration::from_millis(20) };
+        for block in ["cache", "http"] {
+            for one in run(Some(block), effort, |_| {}).await? {
+                assert!(one.ops_per_s > 0.0 && one.round_trips_per_op >= 1.0, "{one:?}");
+            }
+        }
+        assert!(run(Some("nothing"), effort, |_| {}).await.is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,214 @@
+//! Rounds, medians, and the server's own accounting.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use russet::{metered, testing::TestServer};
+
+use super::{
+    case::{Case, RoundTrips, Took, Work},
+    report::{Measured, Spread},
+};
+use crate::Failure;
+
+/// How long a case is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Rounds of ours and of the floor, in turn.
+    pub rounds: usize,
+    /// The time of one round.
+    pub round: Duration,
+}
+
+/// Operations whose round trips are counted.
+const COUNTED: u64 = 50;
+
+/// Numbers operations over all rounds, so that no two are the same.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// What one round showed.
+struct Round {
+    ops_per_s: f64,
+    p50_us: f64,
+    p99_us: f64,
+    server_cpu_us: f64,
+    commands: f64,
+}
+
+/// Measures one case: a warm-up, then the rounds; each figure is the median of the rounds.
+///
+/// # Errors
+/// What an operation meets: a figure of failed operations would say nothing.
+pub(super) async fn measure(
+    server: &TestServer,
+    case: &Case,
+    effort: Effort,
+) -> Result<Measured, Failure> {
+    let round_trips = count_round_trips(case).await?;
+    let warm_up = effort.round / 4;
+    round(server, &case.ours, case.callers, warm_up).await?;
+    if let Some(floor) = &case.floor {
+        round(server, &floor.work, case.callers, warm_up).await?;
+    }
+    let mut ours = Vec::new();
+    let mut floors = Vec::new();
+    for _ in 0..effort.rounds {
+        ours.push(round(server, &case.ours, case.callers, effort.round).await?);
+        if let Some(floor) = &case.floor {
+            floors.push(round(server, &floor.work, case.callers, effort.round).await?.ops_per_s);
+        }
+    }
+    let figure = |pick: fn(&Round) -> f64| median(ours.iter().map(pick));
+    let rates = || ours.iter().map(|round| round.ops_per_s);
+    Ok(Measured {
+        block: case.block,
+        case: case.name,
+        ops_per_s: figure(|round| round.ops_per_s),
+        p50_us: figure(|round| round.p50_us),
+        p99_us: figure(|round| round.p99_us),
+        server_cpu_us_per_op: figure(|round| round.server_cpu_us),
+        commands_per_op: figure(|round| round.commands),
+        round_trips_per_op: round_trips,
+        bytes_per_item: case.bytes_per_item,
+        // Round by round, since the machine's speed drifts.
+        floor_ratio: case
+            .floor
+            .is_some()
+            .then(|| median(rates().zip(&floors).map(|(rate, floor)| rate / floor))),
+        spread: Spread {
+            slowest: rates().fold(f64::INFINITY, f64::min),
+            fastest: rates().fold(0.0, f64::max),
+        },
+        floor: case.floor.as_ref().map(|floor| floor.commands),
+    })
+}
+
+async fn round(
+    server: &TestServer,
+    work: &Work,
+    callers: usize,
+    length: Duration,
+) -> Result<Round, Failure> {
+    let (cpu, commands) = (server.cpu_micros().await?, commands(server).await?);
+    let started = Instant::now();
+    let tasks: Vec<_> = (0..callers)
+        .map(|_| {
+            let work = work.clone();
+            tokio::spawn(async move {
+                let mut times = Vec::new();
+                while started.elapsed() < length {
+                    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+                    let before = Instant::now();
+                    let took = match work.run(number).await? {
+                        Took::AllOfIt => before.elapsed(),
+                        Took::Part(part) => part,
+                    };
+                    times.push(took);
+                }
+                Ok::<_, Failure>(times)
+            })
+        })
+        .collect();
+    let mut times = Vec::new();
+    for task in tasks {
+        times.extend(task.await??);
+    }
+    let elapsed = started.elapsed().as_secs_f64();
+    let done = times.len().max(1) as f64;
+    times.sort_unstable();
+    let quantile = |part: f64| {
+        let place = ((times.len() as f64 * part) as usize).min(times.len().saturating_sub(1));
+        times.get(place).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+    };
+    Ok(Round {
+        ops_per_s: times.len() as f64 / elapsed,
+        p50_us: quantile(0.5),
+        p99_us: quantile(0.99),
+        server_cpu_us: (server.cpu_micros().await? - cpu) as f64 / done,
+        commands: (self::commands(server).await? - commands) as f64 / done,
+    })
+}
+
+/// One caller, one operation after the other.
+async fn count_round_trips(case: &Case) -> Result<f64, Failure> {
+    let mut total = 0;
+    // The first one may find scripts that the server does not know yet.
+    for counted in 0..=COUNTED {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let sent = match &case.round_trips {
+            RoundTrips::Metered => {
+                let (done, sent) = metered(case.ours.run(number)).await;
+                done?;
+                sent.round_trips
+            }
+            RoundTrips::Proxied(proxy, work) => {
+                proxy.reset_counts();
+                work.run(number).await?;
+                proxy.round_trips()
+            }
+        };
+        if counted > 0 {
+            total += sent;
+        }
+    }
+    Ok(total as f64 / COUNTED as f64)
+}
+
+/// All commands that the server has run, those inside scripts included, those of the accounting itself left out.
+async fn commands(server: &TestServer) -> Result<u64, Failure> {
+    let reply = server.command(&["INFO", "commandstats"]).await?;
+    let calls = |line: &str| {
+        let (name, fields) = line.strip_prefix("cmdstat_")?.split_once(':')?;
+        let calls = fields.strip_prefix("calls=")?.split(',').next()?;
+        calls.parse::<u64>().ok().filter(|_| name != "info")
+    };
+    Ok(reply.text().unwrap_or_default().lines().filter_map(calls).sum())
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_unstable_by(f64::total_cmp);
+    match values.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => values[n / 2],
+        n => (values[n / 2 - 1] + values[n / 2]) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_is_between_its_middle_two() {
+        assert_eq!(median([4.0, 1.0, 3.0, 2.0].into_iter()), 2.5);
+        assert_eq!(median([3.0, 1.0, 2.0].into_iter()), 2.0);
+    }
+
+    #[tokio::test]
+    async fn a_case_is_measured_by_the_servers_own_counts() -> Result<(), Failure> {
+        let server = TestServer::start().await?;
+        let russet = russet::Russet::connect(&server.url()).await?;
+        let raw = |command: &'static str| {
+            let russet = russet.clone();
+            Work::new(move |_| {
+                let russet = russet.clone();
+                async move {
+                    russet::raw::command(&russet, &[command]).await?;
+                    Ok(Took::AllOfIt)
+                }
+            })
+        };
+        let case = Case::new("ground", "ping", raw("PING")).floor("TIME", raw("TIME"));
+        let effort = Effort { rounds: 3, round: Duration::from_millis(50) };
+        let measured = measure(&server, &case, effort).await?;
+        assert_eq!(measured.round_trips_per_op, 1.0);
+        assert!((0.9..1.1).contains(&measured.commands_per_op), "{measured:?}");
+        assert!(measured.ops_per_s > 0.0 && measured.server_cpu_us_per_op > 0.0, "{measured:?}");
+        assert!(measured.p50_us <= measured.p99_us, "{measured:?}");
+        assert!(measured.floor_ratio.is_some_and(|ratio| ratio > 0.1), "{measured:?}");
+        Ok(())
+    }
+}
