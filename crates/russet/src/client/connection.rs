@@ -7,8 +7,8 @@ use redis::{
     AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisResult, Value,
     aio::{MultiplexedConnection, PubSub},
 };
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     address::Address,
@@ -73,6 +73,17 @@ impl Connection {
         matches!(timeout(at_most, ping).await, Ok(Ok(_)))
     }
 
+    /// Ends the connection when the calls that wait on it have had their time.
+    pub(super) fn close_after(&self, patience: Duration) {
+        let ended = self.ended.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = sleep(patience) => ended.cancel(),
+                () = ended.cancelled() => {}
+            }
+        });
+    }
+
     /// Ends the connection: every call that waits on it fails at once.
     pub(super) fn close(&self) {
         self.ended.cancel();
@@ -81,6 +92,32 @@ impl Connection {
     /// Whether it was lost or closed.
     pub(super) fn has_ended(&self) -> bool {
         self.ended.is_cancelled()
+    }
+}
+
+/// A connection beside the links, for questions about the servers themselves. It ends when it is dropped.
+pub(super) struct Aside {
+    pub(super) wire: MultiplexedConnection,
+    _end: DropGuard,
+}
+
+impl Aside {
+    /// Connects and logs in.
+    pub(super) async fn open(
+        address: &Address,
+        tls: Option<&Tls>,
+        login: &RedisConnectionInfo,
+    ) -> Result<Self> {
+        let (wire, driver) = start(address, tls, login).await?;
+        let end = CancellationToken::new();
+        let guard = end.clone().drop_guard();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = driver => {}
+                () = end.cancelled() => {}
+            }
+        });
+        Ok(Self { wire, _end: guard })
     }
 }
 
@@ -100,7 +137,7 @@ pub(super) async fn open_subscription(
 }
 
 /// Connects and logs in; the second value has to be polled for the first to work.
-pub(super) async fn start(
+async fn start(
     address: &Address,
     tls: Option<&Tls>,
     login: &RedisConnectionInfo,

@@ -1,6 +1,6 @@
 //! What the driver and the server report, in russet's own words.
 
-use std::time::Duration;
+use std::{error::Error as StdError, io, sync::Arc, time::Duration};
 
 use redis::{ErrorKind as DriverKind, RedisError, ServerError};
 
@@ -48,16 +48,12 @@ pub(super) fn not_connected(address: &Address, error: &RedisError) -> Error {
 
 /// Whether a certificate was refused, ours or theirs, or the two sides do not speak the same TLS.
 fn is_of_tls(error: &RedisError) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if error.is::<rustls::Error>() || inside.is_some_and(|inside| inside.is::<rustls::Error>())
-        {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    // The driver keeps the error of the stream behind a pointer of its own.
+    let cause =
+        error.source().and_then(|cause| cause.downcast_ref::<Arc<dyn StdError + Send + Sync>>());
+    let of_stream = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+    let inside = of_stream.and_then(io::Error::get_ref);
+    inside.is_some_and(|inside| inside.is::<rustls::Error>())
 }
 
 /// The sentinels answer, and know no primary of this name.

@@ -156,11 +156,7 @@ impl Link {
         *retired = Some(Instant::now());
         if self.shared.lost(connection.generation, "the server takes no writes") {
             self.reconnecter.wake();
-            let (connection, patience) = (connection.clone(), self.shared.settings.timeout);
-            tokio::spawn(async move {
-                tokio::time::sleep(patience).await;
-                connection.close();
-            });
+            connection.close_after(self.shared.settings.timeout);
         }
     }
 

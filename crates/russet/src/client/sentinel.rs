@@ -3,14 +3,13 @@
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use redis::{RedisConnectionInfo, aio::MultiplexedConnection};
+use redis::RedisConnectionInfo;
 use tokio::{
     sync::{Mutex, watch},
     time::timeout,
 };
-use tokio_util::{sync::CancellationToken, sync::DropGuard};
 
-use super::{address::Address, connection::start, fault, settings::Settings, tls::Tls};
+use super::{address::Address, connection::Aside, fault, settings::Settings, tls::Tls};
 use crate::{
     error::{Advice, Error, ErrorKind, Result},
     service::{Rest, Service},
@@ -32,12 +31,7 @@ struct Sentinel {
     address: Address,
     login: RedisConnectionInfo,
     tls: Option<Tls>,
-    open: Mutex<Option<Open>>,
-}
-
-struct Open {
-    wire: MultiplexedConnection,
-    _driver: DropGuard,
+    open: Mutex<Option<Aside>>,
 }
 
 /// What a sentinel tells.
@@ -149,10 +143,13 @@ impl Sentinel {
         answer
     }
 
-    async fn ask(&self, open: &mut Option<Open>, name: &str) -> Result<Primary> {
+    async fn ask(&self, open: &mut Option<Aside>, name: &str) -> Result<Primary> {
         let open = match open {
             Some(open) => open,
-            None => open.insert(self.connect().await?),
+            None => {
+                let new = Aside::open(&self.address, self.tls.as_ref(), &self.login);
+                open.insert(new.await?)
+            }
         };
         let mut question = redis::cmd("SENTINEL");
         question.arg("MASTER").arg(name);
@@ -166,19 +163,6 @@ impl Sentinel {
             }
             _ => Err(fault::no_primary(name)),
         }
-    }
-
-    async fn connect(&self) -> Result<Open> {
-        let (wire, driver) = start(&self.address, self.tls.as_ref(), &self.login).await?;
-        let end = CancellationToken::new();
-        let guard = end.clone().drop_guard();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = driver => {}
-                () = end.cancelled() => {}
-            }
-        });
-        Ok(Open { wire, _driver: guard })
     }
 }
 

@@ -95,12 +95,13 @@ fn provider() -> Result<Arc<CryptoProvider>> {
         let _ = ring.clone().install_default();
     }
     // Providers have no names; that of their key loader is the nearest.
-    let maker = |provider: &CryptoProvider| format!("{:?}", provider.key_provider);
+    let name = |provider: &CryptoProvider| format!("the provider {:?}", provider.key_provider);
     match CryptoProvider::get_default() {
-        Some(there) if maker(there) == maker(&ring) => Ok(there.clone()),
+        Some(there) if name(there) == name(&ring) => Ok(there.clone()),
         there => Err(Error::invalid(format_args!(
-            "TLS: russet uses the rustls provider ring, and this process has installed another one ({})",
-            there.map_or_else(|| "none".to_owned(), |there| maker(there))
+            "TLS: russet uses {} of rustls, and this process has installed {}",
+            name(&ring),
+            there.map_or_else(|| "none".to_owned(), |there| name(there))
         ))),
     }
 }

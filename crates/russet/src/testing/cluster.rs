@@ -87,7 +87,8 @@ impl TestCluster {
         }
         let first = &self.nodes[0];
         for node in &self.nodes[1..] {
-            let port = port(node)?.to_string();
+            // With TLS the nodes speak it among themselves too.
+            let port = node.client_port().unwrap_or_default().to_string();
             let bus = node.command(&["CONFIG", "GET", "cluster-port"]).await?;
             let bus = bus.texts().get(1).copied().unwrap_or_default().to_owned();
             first.command(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]).await?;
@@ -145,12 +146,14 @@ impl TestCluster {
     pub fn url(&self) -> String {
         let hosts = (0..PRIMARIES).filter_map(|at| match self.proxies.get(at) {
             Some(proxy) => Some(proxy.address().to_string()),
-            None => self.nodes.get(at)?.port().map(|port| format!("127.0.0.1:{port}")),
+            None => self.nodes.get(at)?.client_port().map(|port| format!("127.0.0.1:{port}")),
         });
         let hosts = hosts.collect::<Vec<_>>().join(",");
-        match self.nodes.first().and_then(TestServer::password) {
-            None => format!("redis+cluster://{hosts}"),
-            Some(password) => format!("redis+cluster://:{password}@{hosts}"),
+        let first = self.nodes.first();
+        let scheme = if first.is_some_and(TestServer::speaks_tls) { "rediss" } else { "redis" };
+        match first.and_then(TestServer::password) {
+            None => format!("{scheme}+cluster://{hosts}"),
+            Some(password) => format!("{scheme}+cluster://:{password}@{hosts}"),
         }
     }
 
@@ -259,7 +262,7 @@ impl TestCluster {
     /// As [`TestServer::command`].
     pub async fn move_keys(&self, slot: u16, to: usize) -> io::Result<()> {
         let from = &self.nodes[self.owner(slot).await?];
-        let port = port(&self.nodes[to])?.to_string();
+        let port = self.nodes[to].client_port().unwrap_or_default().to_string();
         loop {
             let slot = slot.to_string();
             let keys = from.command(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]).await?;
@@ -307,8 +310,4 @@ impl TestCluster {
         let running = self.nodes.iter().find(|node| node.is_running());
         running.ok_or_else(|| io::Error::other("no node of the Cluster runs"))
     }
-}
-
-fn port(node: &TestServer) -> io::Result<u16> {
-    node.port().ok_or_else(|| io::Error::other("a node without a port"))
 }

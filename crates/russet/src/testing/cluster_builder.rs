@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::certificates::TestCertificates;
 use super::cluster::TestCluster;
 use super::server::TestServer;
 use super::server_builder::TestServerBuilder;
@@ -54,6 +55,13 @@ impl TestClusterBuilder {
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.node = self.node.password(password);
+        self
+    }
+
+    /// Speaks TLS everywhere, as [`TestServerBuilder::tls`]. Defaults to none.
+    #[must_use]
+    pub fn tls(mut self, certificates: &TestCertificates) -> Self {
+        self.node = self.node.tls(certificates);
         self
     }
 

@@ -4,6 +4,7 @@
 //! - [`TestServer`] starts `redis-server` or `valkey-server` on a free port or socket, and kills, restarts and
 //!   pauses it.
 //! - [`TestCluster`] is a Cluster of three primaries whose slots move and whose nodes die.
+//! - [`TestCertificates`] are what they need to speak TLS.
 //! - [`Proxy`] stands before a server, counts round trips, and cuts, delays, hangs and loses replies.
 //! - [`WorkerProcess`] is a real process, made of a test function or any program, that a test can kill and pause.
 //! - [`eventually`] waits with a deadline for what has no event to wait for.
@@ -11,6 +12,7 @@
 //! Errors are [`std::io::Error`]s whose text says what to do. Nothing that is started here outlives the test
 //! process, however it ends. Works on Unix systems.
 
+mod certificates;
 mod cluster;
 mod cluster_builder;
 mod endpoint;
@@ -25,6 +27,7 @@ mod server_builder;
 mod watchdog;
 mod worker;
 
+pub use certificates::TestCertificates;
 pub use cluster::TestCluster;
 pub use cluster_builder::TestClusterBuilder;
 pub use eventually::eventually;

@@ -51,6 +51,8 @@ const PORT_ATTEMPTS: u32 = 5;
 #[derive(Debug)]
 pub struct TestServer {
     endpoint: Endpoint,
+    /// Where clients speak TLS.
+    secure: Option<SocketAddr>,
     password: Option<String>,
     command: Command,
     // Ended before the watchdog, which removes the folder.
@@ -92,11 +94,16 @@ impl TestServer {
                 let bus = free_port(&mut ports)?;
                 command.args(["--cluster-port", &bus.port().to_string()]);
             }
+            let secure = settings.tls.as_ref().map(|_| free_port(&mut ports)).transpose()?;
+            if let Some(secure) = secure {
+                command.args(["--tls-port", &secure.port().to_string()]);
+            }
             let password = settings.password.as_deref();
             match run(&command, &endpoint, password, &watchdog).await {
                 Ok(process) => {
                     return Ok(TestServer {
                         endpoint,
+                        secure,
                         password: settings.password,
                         command,
                         process: Mutex::new(Arc::new(process)),
@@ -115,8 +122,12 @@ impl TestServer {
     }
 
     /// The address as a URL: `redis://127.0.0.1:<port>`, with `:<password>@` before the host when there is one, or
-    /// `unix://<path>`, in the same way with `:<password>@` before the path.
+    /// `unix://<path>`, in the same way with `:<password>@` before the path. `rediss` with TLS.
     pub fn url(&self) -> String {
+        if let Some(secure) = self.secure {
+            let password = self.password.as_ref().map(|password| format!(":{password}@"));
+            return format!("rediss://{}{secure}", password.unwrap_or_default());
+        }
         match (&self.endpoint, &self.password) {
             (Endpoint::Tcp(address), None) => format!("redis://{address}"),
             (Endpoint::Tcp(address), Some(password)) => format!("redis://:{password}@{address}"),
@@ -163,8 +174,18 @@ impl TestServer {
         self.process().exited().is_none()
     }
 
-    pub(super) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// Where clients are to connect.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        self.secure.map_or_else(|| self.endpoint.clone(), Endpoint::Tcp)
+    }
+
+    /// The port of clients: with TLS, if it is spoken.
+    pub fn client_port(&self) -> Option<u16> {
+        self.secure.map(|secure| secure.port()).or_else(|| self.port())
+    }
+
+    pub(super) fn speaks_tls(&self) -> bool {
+        self.secure.is_some()
     }
 
     /// Kills the server with SIGKILL and waits until the process has ended and nothing listens any more.

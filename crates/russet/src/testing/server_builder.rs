@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
+use super::certificates::TestCertificates;
 use super::endpoint::Endpoint;
 use super::server::TestServer;
 
@@ -13,8 +14,16 @@ pub struct TestServerBuilder {
     pub(super) unix_socket: bool,
     pub(super) password: Option<String>,
     pub(super) cluster: bool,
+    pub(super) tls: Option<Tls>,
     append_only: bool,
     args: Vec<(String, String)>,
+}
+
+/// TLS as the server speaks it.
+#[derive(Clone, Debug)]
+pub(super) struct Tls {
+    certificates: TestCertificates,
+    asks_clients: bool,
 }
 
 impl TestServerBuilder {
@@ -45,6 +54,22 @@ impl TestServerBuilder {
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
+        self
+    }
+
+    /// Speaks TLS with clients (and with other nodes and replicas) on a second port, which is the one that
+    /// [`url`](TestServer::url) names. The first one stays open for [`command`](TestServer::command). The server has to be
+    /// built with TLS, which not every valkey-server is. Defaults to none.
+    #[must_use]
+    pub fn tls(mut self, certificates: &TestCertificates) -> Self {
+        self.tls = Some(Tls { certificates: certificates.clone(), asks_clients: false });
+        self
+    }
+
+    /// As [`tls`](Self::tls), and refuses clients that show no certificate of the same authority. Defaults to none.
+    #[must_use]
+    pub fn mutual_tls(mut self, certificates: &TestCertificates) -> Self {
+        self.tls = Some(Tls { certificates: certificates.clone(), asks_clients: true });
         self
     }
 
@@ -100,9 +125,22 @@ impl TestServerBuilder {
         if let Some(password) = &self.password {
             command.args(["--requirepass", password, "--masterauth", password]);
         }
+        if let Some(tls) = &self.tls {
+            tls.arguments(&mut command);
+        }
         for (name, value) in &self.args {
             command.arg(format!("--{name}")).arg(value);
         }
         command
+    }
+}
+
+impl Tls {
+    pub(super) fn arguments(&self, command: &mut Command) {
+        let (certificate, key) = self.certificates.server();
+        command.arg("--tls-cert-file").arg(certificate).arg("--tls-key-file").arg(key);
+        command.arg("--tls-ca-cert-file").arg(self.certificates.authority());
+        command.args(["--tls-auth-clients", if self.asks_clients { "yes" } else { "no" }]);
+        command.args(["--tls-cluster", "yes", "--tls-replication", "yes"]);
     }
 }

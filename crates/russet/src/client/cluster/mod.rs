@@ -16,10 +16,9 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout, timeout_at},
 };
-use tokio_util::sync::CancellationToken;
 
 use self::layout::Layout;
-use super::{address::Address, connection::start, fault, settings::Settings};
+use super::{address::Address, connection::Aside, fault, settings::Settings};
 use crate::{
     error::{Advice, Error, ErrorKind, Result},
     service::{Rest, Service, Signals},
@@ -247,18 +246,10 @@ impl Shared {
     async fn ask(&self, address: Address) -> Result<Layout> {
         let settings = &self.settings;
         let asked = async {
-            let (mut wire, driver) =
-                start(&address, settings.tls.as_ref(), &settings.login).await?;
-            let end = CancellationToken::new();
-            let _ends_here = end.clone().drop_guard();
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = driver => {}
-                    () = end.cancelled() => {}
-                }
-            });
+            let tls = settings.tls.as_ref();
+            let mut aside = Aside::open(&address, tls, &settings.login).await?;
             let mut question = redis::cmd("CLUSTER");
-            let answer = question.arg("SLOTS").query_async(&mut wire).await;
+            let answer = question.arg("SLOTS").query_async(&mut aside.wire).await;
             let answer = answer.map_err(|error| fault::no_layout(&address, &error))?;
             Layout::read(answer, &address).ok_or_else(|| {
                 Error::internal(format_args!("{address} answered CLUSTER SLOTS in another form"))

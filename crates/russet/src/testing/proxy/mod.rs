@@ -64,6 +64,7 @@ pub enum Mode {
 pub struct Proxy {
     address: SocketAddr,
     password: Option<String>,
+    secure: bool,
     counts: Arc<Counts>,
     orders: Option<mpsc::UnboundedSender<(Order, oneshot::Sender<io::Result<()>>)>>,
     thread: Option<JoinHandle<()>>,
@@ -77,7 +78,7 @@ impl Proxy {
     /// When no port or thread can be had.
     pub async fn to(server: &TestServer) -> io::Result<Proxy> {
         let counts = Arc::new(Counts::default());
-        let listener = Listener::bind(server.endpoint().clone(), Arc::clone(&counts))?;
+        let listener = Listener::bind(server.endpoint(), Arc::clone(&counts))?;
         let address = listener.address();
         let (orders, received) = mpsc::unbounded_channel();
         let thread =
@@ -90,6 +91,7 @@ impl Proxy {
         let proxy = Proxy {
             address,
             password: server.password().map(str::to_owned),
+            secure: server.speaks_tls(),
             counts,
             orders: Some(orders),
             thread: Some(thread),
@@ -100,9 +102,10 @@ impl Proxy {
 
     /// The URL for the client: the server's, with the proxy's address.
     pub fn url(&self) -> String {
+        let scheme = if self.secure { "rediss" } else { "redis" };
         match &self.password {
-            None => format!("redis://{}", self.address),
-            Some(password) => format!("redis://:{password}@{}", self.address),
+            None => format!("{scheme}://{}", self.address),
+            Some(password) => format!("{scheme}://:{password}@{}", self.address),
         }
     }
 
