@@ -85,6 +85,6 @@ impl TestClusterBuilder {
     pub(super) fn node(&self) -> TestServerBuilder {
         let timeout = self.node_timeout.as_millis().to_string();
         let node = self.node.clone().cluster_node();
-        node.arg("cluster-node-timeout", timeout).arg("repl-diskless-sync-delay", "0")
+        node.arg("cluster-node-timeout", timeout)
     }
 }

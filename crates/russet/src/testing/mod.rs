@@ -4,6 +4,7 @@
 //! - [`TestServer`] starts `redis-server` or `valkey-server` on a free port or socket, and kills, restarts and
 //!   pauses it.
 //! - [`TestCluster`] is a Cluster of three primaries whose slots move and whose nodes die.
+//! - [`TestSentinel`] is a primary with replicas, and sentinels that let one of them take over.
 //! - [`TestCertificates`] are what they need to speak TLS.
 //! - [`Proxy`] stands before a server, counts round trips, and cuts, delays, hangs and loses replies.
 //! - [`WorkerProcess`] is a real process, made of a test function or any program, that a test can kill and pause.
@@ -22,6 +23,8 @@ mod process;
 mod program;
 mod proxy;
 mod reply;
+mod sentinel;
+mod sentinel_builder;
 mod server;
 mod server_builder;
 mod watchdog;
@@ -34,6 +37,8 @@ pub use eventually::eventually;
 pub use process::is_running;
 pub use proxy::{Mode, Proxy};
 pub use reply::Reply;
+pub use sentinel::TestSentinel;
+pub use sentinel_builder::TestSentinelBuilder;
 pub use server::TestServer;
 pub use server_builder::TestServerBuilder;
 pub use worker::{WorkerProcess, is_worker, worker_env, worker_receive, worker_report};

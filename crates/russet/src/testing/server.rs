@@ -88,7 +88,7 @@ impl TestServer {
             } else {
                 Endpoint::Tcp(free_port(&mut ports)?)
             };
-            let mut command = settings.command(&program, &endpoint, watchdog.folder());
+            let mut command = settings.command(&program, &endpoint, watchdog.folder())?;
             if settings.cluster {
                 // The default, the port plus 10,000, may be taken or beyond the last one.
                 let bus = free_port(&mut ports)?;

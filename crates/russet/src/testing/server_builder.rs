@@ -1,6 +1,8 @@
 //! Settings of a throw-away server.
 
+use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
@@ -15,6 +17,9 @@ pub struct TestServerBuilder {
     pub(super) password: Option<String>,
     pub(super) cluster: bool,
     pub(super) tls: Option<Tls>,
+    /// Runs as a sentinel, with these lines at the start of its configuration.
+    pub(super) sentinel: Option<String>,
+    replica_of: Option<SocketAddr>,
     append_only: bool,
     args: Vec<(String, String)>,
 }
@@ -47,6 +52,21 @@ impl TestServerBuilder {
     #[must_use]
     pub(super) fn cluster_node(mut self) -> Self {
         self.cluster = true;
+        self
+    }
+
+    /// Starts the server as a replica of the one at this address, which may be a [`Proxy`](super::Proxy) whose
+    /// silence is then that of the replication link. Defaults to no replica.
+    #[must_use]
+    pub fn replica_of(mut self, primary: SocketAddr) -> Self {
+        self.replica_of = Some(primary);
+        self
+    }
+
+    /// Runs it as a sentinel. Its configuration file is its memory, and begins with these lines.
+    #[must_use]
+    pub(super) fn sentinel(mut self, configuration: String) -> Self {
+        self.sentinel = Some(configuration);
         self
     }
 
@@ -101,9 +121,19 @@ impl TestServerBuilder {
     }
 
     /// The command line of the server.
-    pub(super) fn command(&self, program: &Path, endpoint: &Endpoint, folder: &Path) -> Command {
+    pub(super) fn command(
+        &self,
+        program: &Path,
+        endpoint: &Endpoint,
+        folder: &Path,
+    ) -> io::Result<Command> {
         let mut command = Command::new(program);
         command.current_dir(folder);
+        if let Some(configuration) = &self.sentinel {
+            let file = folder.join("sentinel.conf");
+            fs::write(&file, configuration)?;
+            command.arg(file).arg("--sentinel");
+        }
         match endpoint {
             Endpoint::Tcp(address) => {
                 command.args(["--bind", &address.ip().to_string()]);
@@ -115,7 +145,13 @@ impl TestServerBuilder {
             }
         }
         command.arg("--dir").arg(folder);
-        command.args(["--save", ""]);
+        if self.sentinel.is_none() {
+            command.args(["--save", "", "--repl-diskless-sync-delay", "0"]);
+        }
+        if let Some(primary) = self.replica_of {
+            let (host, port) = (primary.ip().to_string(), primary.port().to_string());
+            command.args(["--replicaof", &host, &port]);
+        }
         if self.append_only {
             command.args(["--appendonly", "yes", "--appendfsync", "always"]);
         }
@@ -123,24 +159,31 @@ impl TestServerBuilder {
             command.args(["--cluster-enabled", "yes"]);
         }
         if let Some(password) = &self.password {
-            command.args(["--requirepass", password, "--masterauth", password]);
+            command.args(["--requirepass", password]);
+            if self.sentinel.is_none() {
+                command.args(["--masterauth", password]);
+            }
         }
         if let Some(tls) = &self.tls {
-            tls.arguments(&mut command);
+            tls.arguments(&mut command, self.sentinel.is_some());
         }
         for (name, value) in &self.args {
             command.arg(format!("--{name}")).arg(value);
         }
-        command
+        Ok(command)
     }
 }
 
 impl Tls {
-    pub(super) fn arguments(&self, command: &mut Command) {
+    fn arguments(&self, command: &mut Command, sentinel: bool) {
         let (certificate, key) = self.certificates.server();
         command.arg("--tls-cert-file").arg(certificate).arg("--tls-key-file").arg(key);
         command.arg("--tls-ca-cert-file").arg(self.certificates.authority());
         command.args(["--tls-auth-clients", if self.asks_clients { "yes" } else { "no" }]);
-        command.args(["--tls-cluster", "yes", "--tls-replication", "yes"]);
+        // A sentinel speaks TLS with the servers because of this too.
+        command.args(["--tls-replication", "yes"]);
+        if !sentinel {
+            command.args(["--tls-cluster", "yes"]);
+        }
     }
 }
