@@ -6,6 +6,7 @@ mod builder;
 mod call;
 mod cluster;
 mod connection;
+mod control;
 mod dial;
 mod fault;
 mod health;
@@ -23,8 +24,11 @@ mod url;
 
 use std::{fmt, sync::Arc};
 
+use tokio::runtime::Handle;
+
 pub use builder::RussetBuilder;
 pub(crate) use call::Call;
+pub(crate) use control::{Control, Kept, Pulse};
 pub use health::Health;
 pub use meter::{Sent, metered};
 pub(crate) use send::FromReply;
@@ -63,6 +67,7 @@ struct Inner {
     clock: Arc<ServerClock>,
     places: Arc<Places>,
     data: Router,
+    control: Control,
     inbox: Inbox,
 }
 
@@ -90,6 +95,7 @@ impl Russet {
     /// clones fails. For an orderly end: dropping the last clone closes them too, without waiting.
     pub async fn close(&self) {
         self.inner.inbox.close().await;
+        self.inner.control.close().await;
         self.inner.data.close().await;
         self.inner.places.close().await;
     }
@@ -100,8 +106,10 @@ impl Russet {
         let places = Arc::new(Places::start(&settings));
         let subscription = Subscription::new(settings.clone(), places.clone());
         let inbox = Inbox::new(&namespace, Id::random()?, subscription)?;
-        let data = Router::start(&places, &settings, &clock);
-        Ok(Self { inner: Arc::new(Inner { namespace, clock, places, data, inbox }) })
+        let control = Control::new(&places, &settings, &clock);
+        let data = Router::start(&places, &settings, &clock, &Handle::current());
+        let inner = Inner { namespace, clock, places, data, control, inbox };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     pub(crate) fn names(&self) -> &Namespace {
@@ -116,6 +124,11 @@ impl Russet {
     #[cfg(feature = "cache")]
     pub(crate) fn inbox(&self) -> &Inbox {
         &self.inner.inbox
+    }
+
+    #[cfg(feature = "cache")]
+    pub(crate) fn control(&self) -> &Control {
+        &self.inner.control
     }
 
     fn router(&self) -> &Router {

@@ -55,16 +55,16 @@ pub(super) enum Detour {
 }
 
 impl Router {
-    /// Starts to connect where it is clear where to, in the background of the current runtime.
+    /// Starts to connect where it is clear where to, in the background of this runtime.
     pub(super) fn start(
         places: &Arc<Places>,
         settings: &Arc<Settings>,
         clock: &Arc<ServerClock>,
+        runtime: &Handle,
     ) -> Self {
-        let runtime = Handle::current();
         let to = |target| {
             let (settings, clock) = (settings.clone(), clock.clone());
-            Ways::One(Arc::new(Link::start(target, settings, clock, &runtime)))
+            Ways::One(Arc::new(Link::start(target, settings, clock, runtime)))
         };
         let ways = match &**places {
             Places::One(address) => to(Target::Server(address.clone())),
@@ -78,7 +78,7 @@ impl Router {
             places: places.clone(),
             settings: settings.clone(),
             clock: clock.clone(),
-            runtime,
+            runtime: runtime.clone(),
         }
     }
 

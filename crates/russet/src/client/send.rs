@@ -31,8 +31,7 @@ impl Russet {
     /// # Errors
     /// By the deadline at the latest: see [`ErrorKind`](crate::ErrorKind).
     pub(crate) async fn run<T: FromReply>(&self, call: Call) -> Result<T> {
-        let (answer, _) = Errand::new(self.router(), Duration::ZERO).one(&call, &[]).await?;
-        decode(&call, answer)
+        Errand::new(self.router(), Duration::ZERO).run(&call).await
     }
 
     /// Sends the calls in one pipeline: one round trip, in order. On a Cluster it is one for each node that is needed,
@@ -69,6 +68,11 @@ impl<'a> Errand<'a> {
     pub(super) fn new(router: &'a Router, longer: Duration) -> Self {
         let timeout = router.settings().timeout.saturating_add(longer);
         Self { router, timeout, deadline: Instant::now() + timeout }
+    }
+
+    /// Sends one call.
+    pub(super) async fn run<T: FromReply>(&self, call: &Call) -> Result<T> {
+        decode(call, self.one(call, &[]).await?.0)
     }
 
     /// The answer to a call, and those to the commands that follow it on the same connection.
