@@ -8,6 +8,7 @@ mod cluster;
 mod connection;
 mod control;
 mod dial;
+mod durability;
 mod fault;
 mod health;
 mod link;
@@ -22,13 +23,20 @@ mod subscription;
 mod tls;
 mod url;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tokio::runtime::Handle;
 
 pub use builder::RussetBuilder;
 pub(crate) use call::Call;
 pub(crate) use control::{Control, Kept, Pulse};
+pub use durability::{Durability, Reached};
 pub use health::Health;
 pub use meter::{Sent, metered};
 pub(crate) use send::FromReply;
@@ -60,13 +68,19 @@ use settings::Settings;
 #[derive(Clone)]
 pub struct Russet {
     inner: Arc<Inner>,
+    durability: Durability,
 }
 
 struct Inner {
     namespace: Namespace,
     clock: Arc<ServerClock>,
+    settings: Arc<Settings>,
     places: Arc<Places>,
+    runtime: Handle,
     data: Router,
+    /// Made when the first write waits for more than its answer.
+    durable: OnceLock<Router>,
+    closed: AtomicBool,
     control: Control,
     inbox: Inbox,
 }
@@ -96,6 +110,10 @@ impl Russet {
     pub async fn close(&self) {
         self.inner.inbox.close().await;
         self.inner.control.close().await;
+        self.inner.closed.store(true, Ordering::Relaxed);
+        if let Some(durable) = self.inner.durable.get() {
+            durable.close().await;
+        }
         self.inner.data.close().await;
         self.inner.places.close().await;
     }
@@ -107,9 +125,21 @@ impl Russet {
         let subscription = Subscription::new(settings.clone(), places.clone());
         let inbox = Inbox::new(&namespace, Id::random()?, subscription)?;
         let control = Control::new(&places, &settings, &clock);
-        let data = Router::start(&places, &settings, &clock, &Handle::current());
-        let inner = Inner { namespace, clock, places, data, control, inbox };
-        Ok(Self { inner: Arc::new(inner) })
+        let runtime = Handle::current();
+        let data = Router::start(&places, &settings, &clock, &runtime);
+        let inner = Inner {
+            namespace,
+            clock,
+            settings,
+            places,
+            runtime,
+            data,
+            durable: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            control,
+            inbox,
+        };
+        Ok(Self { inner: Arc::new(inner), durability: Durability::default() })
     }
 
     pub(crate) fn names(&self) -> &Namespace {
@@ -133,6 +163,15 @@ impl Russet {
 
     fn router(&self) -> &Router {
         &self.inner.data
+    }
+
+    fn durable_router(&self) -> &Router {
+        let Inner { places, settings, clock, runtime, .. } = &*self.inner;
+        if self.inner.closed.load(Ordering::Relaxed) {
+            // It refuses; a new one would connect.
+            return self.router();
+        }
+        self.inner.durable.get_or_init(|| Router::start(places, settings, clock, runtime))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use redis::FromRedisValue;
 
-use super::{Russet, call::Call};
+use super::{Reached, Russet, call::Call};
 use crate::error::Result;
 
 /// What the server answered.
@@ -28,6 +28,15 @@ pub enum Value {
 /// The server's refusal, or no answer by the deadline.
 pub async fn command(russet: &Russet, words: &[impl AsRef<[u8]>]) -> Result<Value> {
     russet.run(Call::raw(words, first_key(words))).await
+}
+
+/// Runs one write with the [durability](crate::Russet::durability) of the handle, and tells what it reached: one round
+/// trip, and what the wait takes.
+///
+/// # Errors
+/// As [`command`], and `Invalid` for a durability of no replicas or no time.
+pub async fn durable(russet: &Russet, words: &[impl AsRef<[u8]>]) -> Result<(Value, Reached)> {
+    russet.run_durable(Call::raw(words, first_key(words))).await
 }
 
 /// Runs commands in one pipeline: one round trip.

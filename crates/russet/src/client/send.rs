@@ -348,7 +348,7 @@ fn strictest<'a>(calls: impl Iterator<Item = &'a Call> + Clone) -> Effect {
     }
 }
 
-fn decode<T: FromReply>(call: &Call, answer: Value) -> Result<T> {
+pub(super) fn decode<T: FromReply>(call: &Call, answer: Value) -> Result<T> {
     if let Value::ServerError(error) = &answer {
         return Err(fault::refused(&call.subject(), error));
     }

@@ -75,6 +75,12 @@ impl TestSentinel {
         let sentinels = try_join_all((0..SENTINELS).map(|_| sentinel())).await?;
         let started = TestSentinel { sentinels, proxies, servers };
         started.settled().await?;
+        if settings.proxied {
+            // Else they would put right, four times this later, that the replicas follow a proxy.
+            for sentinel in &started.sentinels {
+                sentinel.command(&["SENTINEL", "DEBUG", "PUBLISH-PERIOD", "600000"]).await?;
+            }
+        }
         Ok(started)
     }
 

@@ -41,8 +41,7 @@ impl TestSentinelBuilder {
     }
 
     /// Puts a [`Proxy`](super::Proxy) into the replication link of each replica, so that it can be made silent. It holds
-    /// until the first failover, and a few seconds at most when the sentinels are not busy with one: they put replicas
-    /// right that follow another address than theirs. Defaults to none.
+    /// until the first failover. Defaults to none.
     #[must_use]
     pub fn replication_proxied(mut self) -> Self {
         self.proxied = true;
