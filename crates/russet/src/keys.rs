@@ -107,6 +107,18 @@ impl fmt::Debug for Slot {
     }
 }
 
+/// Whether a whole key is of a kind that ends by a TTL; not for keys that this version does not know.
+pub(crate) fn must_expire(key: &str) -> bool {
+    let Some((tag, part)) = key.split_once(":{").and_then(|(_, rest)| rest.split_once("}:")) else {
+        return false;
+    };
+    match tag.split_once(':').map(|(kind, _)| kind) {
+        Some("cache") => true,
+        Some("counters") => part != "total",
+        _ => false,
+    }
+}
+
 /// Keys of a cache; the object is one of its partitions.
 #[cfg(feature = "cache")]
 pub(crate) mod cache {
@@ -197,6 +209,16 @@ mod tests {
         let partition = Slot::partition(&namespace(), "cache", "users", 7).unwrap();
         let named = Slot::of(&namespace(), "cache", "users:7").unwrap();
         assert_ne!(partition, named);
+    }
+
+    #[test]
+    fn what_lasts_is_told_from_what_ends() {
+        for ends in ["ns:{cache:users:7}:entry:1", "ns:{counters:site}:day:20261122"] {
+            assert!(must_expire(ends), "{ends}");
+        }
+        for lasts in ["ns:{counters:site}:total", "ns:{leaderboard:game}:scores", "ns:other", "x"] {
+            assert!(!must_expire(lasts), "{lasts}");
+        }
     }
 
     #[test]

@@ -31,7 +31,9 @@ mod leaderboard;
 
 #[cfg(feature = "cache")]
 pub use cache::{Cache, CacheBuilder, CacheKey, CacheStats, Found, Loader, Put, Source};
-pub use client::{Durability, Health, Reached, Russet, RussetBuilder, Sent, metered, raw};
+pub use client::{
+    Durability, Finding, Health, Reached, Russet, RussetBuilder, Sent, Severity, metered, raw,
+};
 pub use codec::{Codec, Json};
 pub use error::{Advice, BoxError, Error, ErrorKind, Result};
 

@@ -104,6 +104,20 @@ impl Router {
         }
     }
 
+    /// The links to all primaries.
+    ///
+    /// # Errors
+    /// When none is known by the deadline.
+    pub(super) async fn primaries(&self, deadline: Instant) -> Result<Vec<Arc<Link>>> {
+        match &self.ways {
+            Ways::One(link) => Ok(vec![link.clone()]),
+            Ways::Cluster { cluster, links } => {
+                let all = cluster.primaries(deadline).await?;
+                all.iter().map(|address| self.link_to(address, cluster, links)).collect()
+            }
+        }
+    }
+
     fn link_to(
         &self,
         address: &Address,

@@ -155,6 +155,25 @@ impl<'a> Errand<'a> {
         Instant::now() + BETWEEN + self.timeout / 8 >= self.deadline
     }
 
+    /// The links to all primaries.
+    pub(super) async fn primaries(&self) -> Result<Vec<Arc<Link>>> {
+        self.router.primaries(self.deadline).await
+    }
+
+    /// Asks this server several things that change nothing, in one pipeline.
+    pub(super) async fn ask(&self, link: &Arc<Link>, cmds: Vec<Cmd>) -> Result<Vec<Value>> {
+        let subject = || "a question about the server".to_owned();
+        loop {
+            let exchange = |mut connection| {
+                let cmds = cmds.clone();
+                async move { send_all(&mut connection, cmds.into_iter(), false).await }
+            };
+            if let Some(answers) = self.send(link, Effect::Read, subject, exchange).await? {
+                return Ok(answers);
+            }
+        }
+    }
+
     async fn link(&self, call: &Call) -> Result<Arc<Link>> {
         let link = self.router.link(call.slot(), self.deadline).await;
         link.map_err(|why| fault::unreachable(&call.subject(), &why))

@@ -120,6 +120,15 @@ impl Cluster {
         Ok(primaries.into_iter().chain(replicas).cloned().collect())
     }
 
+    /// The nodes that have slots; waited for until the deadline.
+    ///
+    /// # Errors
+    /// As [`node`](Self::node).
+    pub(super) async fn primaries(&self, deadline: Instant) -> Result<Vec<Address>> {
+        self.node(None, |_| true, deadline).await?;
+        Ok(self.shared.layout.borrow().primaries().to_vec())
+    }
+
     /// A node said that this one has the slot now.
     pub(super) fn moved(&self, slot: u16, to: &Address) {
         self.shared.layout.send_if_modified(|layout| {
