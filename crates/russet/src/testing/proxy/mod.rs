@@ -34,6 +34,14 @@ pub enum Mode {
     /// Hands the next request on, waits for its reply, and then cuts that connection instead of delivering it.
     /// Other connections, and that connection's successors, are forwarded.
     DropNextReply,
+    /// Hands everything on, at most so many bytes at a time.
+    Slice(usize),
+    /// Hands the next request on, and so many bytes of what the server answers; then closes that connection. Others
+    /// are forwarded.
+    CutReplyAt(usize),
+    /// Hands the next request on, and so many bytes of what the server answers; then nothing any more, without a word.
+    /// Others are forwarded.
+    StallReplyAt(usize),
 }
 
 /// A TCP proxy in front of a [`TestServer`], which counts what passes and can fail in several ways.
@@ -205,6 +213,42 @@ impl Proxy {
     /// As [`set`](Self::set).
     pub async fn drop_next_reply(&self) -> io::Result<()> {
         self.set(Mode::DropNextReply).await
+    }
+
+    /// [`Mode::Slice`]: at most so many bytes at a time, at least 1.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub async fn slice(&self, bytes: usize) -> io::Result<()> {
+        self.set(Mode::Slice(bytes.max(1))).await
+    }
+
+    /// [`Mode::CutReplyAt`]: the next reply ends after so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub async fn cut_reply_at(&self, bytes: usize) -> io::Result<()> {
+        self.set(Mode::CutReplyAt(bytes)).await
+    }
+
+    /// [`Mode::StallReplyAt`]: the next reply stops after so many bytes, and its connection is silent from then on.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub async fn stall_reply_at(&self, bytes: usize) -> io::Result<()> {
+        self.set(Mode::StallReplyAt(bytes)).await
+    }
+
+    /// Ends the direction to the client of all open connections: it reads end of file, and may still write.
+    ///
+    /// # Errors
+    ///
+    /// When the proxy's thread has ended.
+    pub async fn half_close(&self) -> io::Result<()> {
+        self.order(Order::HalfClose).await
     }
 
     /// [`Mode::Forward`]: everything works again.
