@@ -25,8 +25,8 @@ test: ## Runs the whole suite on one server (SERVER=valkey-server chooses Valkey
 	@scripts/deps rust $(server_group) browser
 	@RUSSET_TEST_SERVER='$(SERVER)' scripts/test
 
-test-all: ## Runs the suite on Valkey and the checks that take longer
-	@scripts/deps rust valkey browser lint
+test-all: ## Runs the suite on Valkey and MariaDB, and the checks that take longer
+	@scripts/deps rust valkey mariadb browser lint
 	@scripts/test all
 
 lint: ## Checks formatting, lints, documentation, and each feature by itself
@@ -45,4 +45,4 @@ release: ## Builds the optimized program, target/release/russet
 	cargo build --release --bin russet
 
 deps: ## Installs what is missing for all of the above
-	@scripts/deps rust server valkey browser lint
+	@scripts/deps rust server valkey mariadb browser lint

@@ -17,6 +17,8 @@ Environment (a flag stands above its variable):
   REDIS_HOST, REDIS_PORT,        the Redis server, piece by piece, when there is no URL
   REDIS_PASSWORD, REDIS_DB       [defaults: localhost, 6379, none, 0]
   DATABASE_URL                   as --database-url
+  DB_HOST, DB_PORT, DB_USER,     a MySQL or MariaDB server, piece by piece, when there is no URL
+  DB_PASSWORD, DB_NAME           [defaults: localhost, 3306, root, none, redis_demo]
   SECRET_KEY                     the secret key itself, at least 32 bytes
   DEBUG                          true or 1: as --debug
   RUST_LOG                       log filter by module, above --debug, e.g. russet=trace
@@ -35,7 +37,7 @@ pub struct StoreArgs {
     #[arg(long, value_name = "URL", env = "REDIS_URL", hide_env = true)]
     redis_url: Option<String>,
 
-    /// The record store, an SQLite file: sqlite:path. Without one, russet.db in the data folder
+    /// The record store: sqlite:path or mysql://user:password@host[:port]/name. Without one, russet.db in the data folder
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env = true)]
     database_url: Option<String>,
 }
@@ -52,7 +54,7 @@ impl StoreArgs {
     /// The configured database; `None` means the one in the data folder.
     ///
     /// # Errors
-    /// A database that is not SQLite.
+    /// A kind of database that this russet does not know, a piece that is not what it should be.
     pub fn database(&self) -> Result<Option<String>, Failure> {
         database(self.database_url.as_deref(), |name| std::env::var(name).ok())
     }
@@ -71,20 +73,9 @@ fn redis(
     if host.is_none() && port.is_none() && database.is_none() && password.is_none() {
         return Ok(None);
     }
-    let number = |name: &str, value: Option<String>, default: u16| match value {
-        None => Ok(default),
-        Some(text) => text
-            .parse::<u16>()
-            .map_err(|_| format!("{name} is {text:?}, which is no number up to 65535")),
-    };
     let port = number("REDIS_PORT", port, 6379)?;
     let database = number("REDIS_DB", database, 0)?;
-    let host = match host {
-        // An IPv6 address stands in brackets in a URL.
-        Some(host) if host.contains(':') => format!("[{host}]"),
-        Some(host) => utf8_percent_encode(&host, NON_HOST).to_string(),
-        None => "localhost".to_owned(),
-    };
+    let host = url_host(host.as_deref());
     let mut server = Russet::builder().url(format!("redis://{host}:{port}/{database}"));
     if let Some(password) = password {
         server = server.password(password);
@@ -99,18 +90,53 @@ fn database(
     url: Option<&str>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<String>, Failure> {
-    match url.filter(|url| !url.is_empty()) {
-        Some(url) if url.starts_with("sqlite:") => Ok(Some(url.to_owned())),
-        Some(url) => {
-            let scheme = url.split(':').next().unwrap_or_default();
-            Err(format!("the database URL begins with {scheme}:, and this russet stores its records in SQLite only: sqlite:path").into())
+    if let Some(url) = url.filter(|url| !url.is_empty()) {
+        let scheme = url.split(':').next().unwrap_or_default();
+        if DATABASES.contains(&scheme) {
+            return Ok(Some(url.to_owned()));
         }
-        None if variable("DB_HOST").is_some_and(|host| !host.is_empty()) => {
-            Err("DB_HOST names a MySQL server, and this russet stores its records in SQLite only: \
-                 unset it, or name a file with --database-url sqlite:path"
-                .into())
-        }
-        None => Ok(None),
+        let known = DATABASES.join(": or ");
+        return Err(format!("the database URL begins with {scheme}:, and not with {known}:").into());
+    }
+    let piece = |name| variable(name).filter(|value| !value.is_empty());
+    let [host, port, user, password, name] =
+        ["DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME"].map(piece);
+    if [&host, &port, &user, &password, &name].into_iter().all(Option::is_none) {
+        return Ok(None);
+    }
+    if !DATABASES.contains(&"mysql") {
+        return Err(
+            "DB_HOST and its like name a MySQL server, which this russet was built without: \
+                    unset them, or name a file with --database-url sqlite:path"
+                .into(),
+        );
+    }
+    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let host = url_host(host.as_deref());
+    let port = number("DB_PORT", port, 3306)?;
+    let user = encode(user.as_deref().unwrap_or("root"));
+    let password = password.map_or_else(String::new, |password| format!(":{}", encode(&password)));
+    let name = encode(name.as_deref().unwrap_or("redis_demo"));
+    Ok(Some(format!("mysql://{user}{password}@{host}:{port}/{name}")))
+}
+
+/// The databases that this build can use, by the scheme of their URL.
+const DATABASES: &[&str] =
+    if cfg!(feature = "mysql") { &["sqlite", "mysql", "mariadb"] } else { &["sqlite"] };
+
+fn number(name: &str, value: Option<String>, default: u16) -> Result<u16, Failure> {
+    let Some(text) = value else { return Ok(default) };
+    let parsed = text.parse();
+    Ok(parsed.map_err(|_| format!("{name} is {text:?}, which is no number up to 65535"))?)
+}
+
+/// A host as it stands in a URL, `localhost` when there is none.
+fn url_host(host: Option<&str>) -> String {
+    match host {
+        // An IPv6 address stands in brackets.
+        Some(host) if host.contains(':') => format!("[{host}]"),
+        Some(host) => utf8_percent_encode(host, NON_HOST).to_string(),
+        None => "localhost".to_owned(),
     }
 }
 
@@ -211,16 +237,30 @@ mod tests {
     }
 
     #[test]
-    fn only_sqlite_is_taken() {
+    fn a_database_is_named_by_its_url() {
         assert_eq!(database(None, variables(&[])).unwrap(), None);
-        assert_eq!(
-            database(Some("sqlite:a.db"), variables(&[])).unwrap().as_deref(),
-            Some("sqlite:a.db")
-        );
+        let url = database(Some("sqlite:a.db"), variables(&[("DB_HOST", "db")])).unwrap();
+        assert_eq!(url.as_deref(), Some("sqlite:a.db"));
         let refused =
-            database(Some("mysql://root@localhost/x"), variables(&[])).unwrap_err().to_string();
-        assert!(refused.contains("begins with mysql:") && !refused.contains("root"), "{refused}");
-        assert!(database(None, variables(&[("DB_HOST", "db")])).is_err());
+            database(Some("oracle://root:pw@localhost/x"), variables(&[])).unwrap_err().to_string();
+        assert!(refused.contains("begins with oracle:") && !refused.contains("pw"), "{refused}");
+    }
+
+    #[test]
+    #[cfg(feature = "mysql")]
+    fn a_database_is_named_piece_by_piece_with_the_tutorials_defaults() {
+        let url = |pairs| database(None, variables(pairs)).unwrap().unwrap();
+        assert_eq!(url(&[("DB_HOST", "db")]), "mysql://root@db:3306/redis%5Fdemo");
+        assert_eq!(
+            url(&[
+                ("DB_USER", "a:b"),
+                ("DB_PASSWORD", "p@s/s"),
+                ("DB_NAME", "x"),
+                ("DB_PORT", "1")
+            ]),
+            "mysql://a%3Ab:p%40s%2Fs@localhost:1/x"
+        );
+        assert!(database(None, variables(&[("DB_PORT", "many")])).is_err());
     }
 
     #[test]

@@ -1,6 +1,70 @@
-//! The application layer on top of Redis and Valkey.
+//! The application layer on top of Redis and Valkey: typed building blocks whose every step is atomic, so that a
+//! process may be killed at any instruction and leaves nothing half done.
+//!
+//! ```
+//! # use std::io;
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Serialize, Deserialize, PartialEq, Debug)] struct User { name: String }
+//! # struct Db;
+//! # impl Db { async fn load_user(&self, id: u64) -> io::Result<User> { Ok(User { name: format!("User {id}") }) } }
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (server, db) = (russet::testing::TestServer::start().await?, Db);
+//! # let url = server.url();
+//! use std::time::Duration;
+//! use russet::{Cache, Russet};
+//!
+//! let russet = Russet::connect(&url).await?; // such as redis://127.0.0.1
+//! let users = Cache::builder(&russet, "users").ttl(Duration::from_secs(600)).build()?;
+//!
+//! // A hit is one round trip; a miss runs the closure once in the whole fleet.
+//! let user: User = users.get_with(&42, async || db.load_user(42).await).await?;
+//!
+//! // After the record has changed: no older value comes back.
+//! users.invalidate(&42).await?;
+//! # assert_eq!(user.name, "User 42");
+//! # Ok(()) }
+//! ```
+//!
+//! # The blocks
+//!
+//! | type | what it is for | feature |
+//! | --- | --- | --- |
+//! | [`Cache`] | values in front of a slow system of record: one load in the fleet for each miss, absence remembered, nothing stale after an invalidation | `cache` |
+//! | [`Counters`] | counts by minute, hour, day and month, their series and the largest of them | `counters` |
+//! | [`Leaderboard`] | members by score: rank, page, neighbours, a maximal size | `leaderboard` |
+//! | `testing` | throw-away servers, a network to break and processes to kill, for your own tests | `testing` |
+//!
+//! The first three features are on by default; a service that wants a counter alone turns the default off and takes
+//! `counters`.
+//!
+//! Beside them stand what all share: [`Russet`], the connection; [`Error`] with its [`ErrorKind`] and [`Advice`];
+//! [`Codec`], how values become bytes; [`metered`], what a piece of work sent to the server; and [`raw`], plain commands
+//! for benchmarks and diagnosis.
+//!
+//! # One feel
+//!
+//! Every block is made by `Thing::builder(&russet, "name")`, settings, and `build()`, which refuses what is out of range
+//! and sends nothing. The handle is a cheap clone, `Send` and `Sync`. Objects are named, and a name means the same object
+//! in every process that uses the same server and namespace.
+//!
+//! Not found, fell off the board and the like are values. An error says what failed on which object, and by
+//! [`Error::advice`] what to do: try again, try again later, give up, or change the program. A write whose answer was lost
+//! is [`ErrorKind::Unknown`], and is sent again by the library only where a second time changes nothing.
+//!
+//! Time is the Redis server's: no decision depends on the clock of a client.
+//!
+//! # Connections of a process
+//!
+//! A [`Russet`] and all its clones share one multiplexed connection for calls. A second one, for messages, is opened when
+//! a block first waits for something, as a cache does for another process's load. No call parks a connection, so two for
+//! each handle is all that a server's `maxclients` must allow.
+//!
+//! # More
+//!
+//! The guide (`docs/guide`), every key with its type and end (`docs/keys.md`) and the examples (`crates/russet/examples`) are
+//! in the repository. They are run by the tests, as the examples on these pages are.
 
-// The ground is one for all blocks; a part of it that the chosen ones do not use is no mistake.
+// A build without some of the blocks leaves parts of the ground unused.
 #![cfg_attr(
     not(all(feature = "cache", feature = "counters", feature = "leaderboard")),
     allow(dead_code, unused_imports, unused_macros)
@@ -41,3 +105,20 @@ pub use error::{Advice, BoxError, Error, ErrorKind, Result};
 pub use counters::{Counters, CountersBuilder, Counts, Granularity, Point, Top};
 #[cfg(feature = "leaderboard")]
 pub use leaderboard::{Leaderboard, LeaderboardBuilder, Ranked, Standing};
+
+/// The pages of the guide, run as tests.
+#[cfg(all(doctest, feature = "testing"))]
+mod guide {
+    #[cfg(all(feature = "cache", feature = "leaderboard"))]
+    #[doc = include_str!("../../../docs/guide/README.md")]
+    mod readme {}
+    #[cfg(feature = "cache")]
+    #[doc = include_str!("../../../docs/guide/caching.md")]
+    mod caching {}
+    #[cfg(all(feature = "counters", feature = "leaderboard"))]
+    #[doc = include_str!("../../../docs/guide/statistics.md")]
+    mod statistics {}
+    #[cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
+    #[doc = include_str!("../../../docs/guide/testing.md")]
+    mod testing {}
+}

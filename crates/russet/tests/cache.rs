@@ -282,6 +282,37 @@ async fn a_value_of_an_older_form_is_loaded_again() -> Outcome {
 }
 
 #[tokio::test]
+async fn an_unusable_entry_on_a_server_that_takes_no_writes_is_loaded_past() -> Outcome {
+    let (server, russet) = server().await?;
+    let old: Cache<u64, String> = Cache::builder(&russet, "users").build()?;
+    old.put(&1, &"Ada".into()).await?;
+    assert_eq!(old.find_with(&2, async || Ok::<_, BoxError>(None)).await?, None);
+    // A replica whose master is gone: it reads, and refuses to write.
+    server.command(&["REPLICAOF", "127.0.0.1", "1"]).await?;
+
+    let new: Cache<u64, u32> = Cache::builder(&russet, "users").build()?;
+    assert_eq!(new.get_with(&1, async || Ok::<_, BoxError>(36)).await?, 36, "of an older form");
+    assert_eq!(
+        new.get_with(&2, async || Ok::<_, BoxError>(36)).await?,
+        36,
+        "a null of no use here"
+    );
+    assert_eq!(new.stats().bypasses, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_batch_counts_its_misses_also_when_redis_is_away() -> Outcome {
+    let (server, russet) = server().await?;
+    let cache = Cache::builder(&russet, "users").loader(Table::with([1])).build()?;
+    server.kill().await?;
+    assert_eq!(cache.get_many(&[1, 2]).await?, [Some("User 1".into()), None]);
+    let stats = cache.stats();
+    assert_eq!((stats.misses, stats.bypasses, stats.loads), (2, 2, 1));
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_entry_of_an_unknown_format_is_neither_used_nor_overwritten() -> Outcome {
     let (server, russet) = server().await?;
     let cache: Cache<u64, String> = Cache::builder(&russet, "users").build()?;
@@ -341,6 +372,52 @@ async fn a_loaded_value_that_is_too_large_goes_to_its_caller_and_is_not_cached()
     assert!(server.command(&["KEYS", "*"]).await?.list().is_empty());
     assert_eq!(cache.stats().unstored, 1);
     Ok(())
+}
+
+#[tokio::test]
+async fn neither_a_value_nor_a_key_is_logged() -> Outcome {
+    let log = Arc::<Mutex<Vec<u8>>>::default();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
+    let writer = log.clone();
+    let subscriber = subscriber.with_writer(move || Log(writer.clone())).finish();
+    // Of this thread, on which everything below runs.
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let (server, russet) = server().await?;
+    let texts: Cache<str, String> =
+        Cache::builder(&russet, "users").max_value_bytes(100).build()?;
+    texts.put("secret-key", &"secret-value".into()).await?;
+    let numbers: Cache<str, u32> = Cache::builder(&russet, "users").build()?;
+    assert_eq!(numbers.get_with("secret-key", async || Ok::<_, BoxError>(1)).await?, 1);
+    let large = "secret-value".repeat(10);
+    assert_eq!(texts.get_with("secret-key-2", async || loaded(&large)).await?, large);
+    let failed = texts.get_with("secret-key-3", async || Err::<String, _>("secret-value")).await;
+    assert!(failed.is_err());
+    server.kill().await?;
+    assert_eq!(
+        texts.get_with("secret-key", async || loaded("secret-value")).await?,
+        "secret-value"
+    );
+
+    let log = String::from_utf8(log.lock().unwrap_or_else(PoisonError::into_inner).clone())?;
+    for expected in ["another form", "too large", "past the cache", "connection was lost"] {
+        assert!(log.contains(expected), "nothing of {expected:?} in\n{log}");
+    }
+    assert!(!log.contains("secret"), "{log}");
+    Ok(())
+}
+
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[tokio::test]

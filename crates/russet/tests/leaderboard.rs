@@ -495,7 +495,7 @@ async fn a_million_members_cost_at_most_twice_what_ten_thousand_do() {
                     async move {
                         match call {
                             "around" => {
-                                assert!(!board.around(&member, 5).await.unwrap().is_empty())
+                                assert!(!board.around(&member, 5).await.unwrap().is_empty());
                             }
                             "rank" => assert!(board.rank(&member).await.unwrap().is_some()),
                             _ => {

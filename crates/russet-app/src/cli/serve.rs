@@ -72,7 +72,7 @@ impl Serve {
                 (None, None) => return Err("no Redis server is configured".into()),
             };
             let state = AppState::new(builder.connect_lazily()?, db.clone())?;
-            greet(&state, listener.local_addr()?, private.as_ref(), &database_url).await;
+            greet(&state, listener.local_addr()?, private.as_ref()).await;
             seed::first_start(&state).await;
             let server = Server::new().max_body_bytes(LONGEST_BODY);
             server
@@ -91,12 +91,7 @@ impl Serve {
 }
 
 /// The first line: where it listens, which server, which database.
-async fn greet(
-    state: &AppState,
-    address: SocketAddr,
-    private: Option<&PrivateServer>,
-    database: &str,
-) {
+async fn greet(state: &AppState, address: SocketAddr, private: Option<&PrivateServer>) {
     let redis = match state.russet.health().await {
         Ok(health) => format!("{} {}", health.server, health.version),
         Err(error) => {
@@ -106,5 +101,6 @@ async fn greet(
     };
     let whose =
         private.map_or_else(String::new, |server| format!(" (private, at {})", server.address()));
+    let database = state.db.place();
     tracing::info!("serving http://{address} with {redis}{whose} and {database}");
 }

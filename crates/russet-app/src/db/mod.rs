@@ -1,21 +1,21 @@
-//! The record store: SQLite.
+//! The record store: SQLite, or MySQL and MariaDB. Both take the same statements, but for the few that say so.
 
+#[cfg(feature = "mysql")]
+mod mysql;
+mod sqlite;
 mod users;
 
+use std::fmt;
 use std::path::Path;
-use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{SqlSafeStr as _, SqlitePool};
 
 use crate::Failure;
 
 pub use users::{NewUser, User};
-
-/// Reading scales with connections, writing does not: one writer at a time is SQLite's rule.
-const CONNECTIONS: u32 = 8;
 
 /// A failed call to the record store.
 #[derive(Debug, thiserror::Error)]
@@ -25,42 +25,65 @@ pub struct DbError(#[from] sqlx::Error);
 /// The record store. A cheap clone.
 #[derive(Debug, Clone)]
 pub struct Database {
-    pool: SqlitePool,
+    store: Store,
+    place: Arc<str>,
     slow: Duration,
 }
 
+#[derive(Debug, Clone)]
+enum Store {
+    Sqlite(sqlx::SqlitePool),
+    #[cfg(feature = "mysql")]
+    MySql(sqlx::MySqlPool),
+}
+
+/// Runs the same code on the pool of whichever store there is.
+macro_rules! on_store {
+    ($store:expr, $pool:ident => $code:expr) => {
+        match $store {
+            $crate::db::Store::Sqlite($pool) => $code,
+            #[cfg(feature = "mysql")]
+            $crate::db::Store::MySql($pool) => $code,
+        }
+    };
+}
+use on_store;
+
 impl Database {
-    /// Opens the SQLite database that `url` names, creates it if there is none, and brings its tables up to date.
+    /// Opens the database that `url` names, `sqlite:path` or `mysql://user:password@host:port/name`, and brings its
+    /// tables up to date. An SQLite file is created if there is none.
     ///
-    /// An acknowledged write survives a killed process and a power cut (`synchronous = FULL`).
+    /// An acknowledged write survives a killed process; with SQLite (`synchronous = FULL`) also a power cut, with
+    /// MySQL as its `innodb_flush_log_at_trx_commit` says.
     ///
     /// # Errors
-    /// When the file cannot be opened, or was written by a newer russet.
+    /// When it cannot be opened, or was written by a newer russet. The text never holds the password.
     pub async fn open(url: &str) -> Result<Self, Failure> {
-        let options = SqliteConnectOptions::from_str(url)
-            .map_err(|error| format!("the database URL is not one: {error}"))?
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(5));
-        let file = options.get_filename().to_owned();
-        let failed = |error: &dyn std::fmt::Display| {
-            format!("the database {} cannot be used: {error}", file.display())
+        let (store, place) = match url.split(':').next() {
+            Some("sqlite") => {
+                let (pool, place) = sqlite::open(url).await?;
+                (Store::Sqlite(pool), place)
+            }
+            #[cfg(feature = "mysql")]
+            Some("mysql" | "mariadb") => {
+                let (pool, place) = mysql::open(url).await?;
+                (Store::MySql(pool), place)
+            }
+            _ => return Err("the database URL must begin with sqlite: or mysql:".into()),
         };
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(Duration::from_secs(5))
-            .connect_with(options)
-            .await
-            .map_err(|error| failed(&error))?;
-        migrations().run(&pool).await.map_err(|error| failed(&error))?;
-        Ok(Self { pool, slow: Duration::ZERO })
+        Ok(Self { store, place: place.into(), slow: Duration::ZERO })
     }
 
     /// The URL of the database in a data folder.
     #[must_use]
     pub fn url_in(data_dir: &Path) -> String {
         format!("sqlite:{}", data_dir.join("russet.db").display())
+    }
+
+    /// Where it is, for people: without a password.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// Makes every look-up of a user take this much longer. Default: zero.
@@ -81,40 +104,48 @@ impl Database {
     /// # Errors
     /// When there is none.
     pub async fn ping(&self) -> Result<(), DbError> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        on_store!(&self.store, pool => {
+            sqlx::query("SELECT 1").execute(pool).await?;
+        });
         Ok(())
     }
 
-    /// The version of the SQLite library.
+    /// Which database it is and its version.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn version(&self) -> Result<String, DbError> {
-        let (version,) = sqlx::query_as("SELECT sqlite_version()").fetch_one(&self.pool).await?;
-        Ok(version)
+    pub async fn version(&self) -> Result<Version, DbError> {
+        match &self.store {
+            Store::Sqlite(pool) => sqlite::version(pool).await,
+            #[cfg(feature = "mysql")]
+            Store::MySql(pool) => mysql::version(pool).await,
+        }
     }
 
     /// Closes every connection; calls fail from now on.
     pub async fn close(&self) {
-        self.pool.close().await;
+        on_store!(&self.store, pool => pool.close().await);
     }
 }
 
-/// The tables' history, in order; a file that has been released is never changed.
-fn migrations() -> Migrator {
-    let history = [(1, "users", include_str!("migrations/0001_users.sql"))];
-    Migrator::with_migrations(
-        history
-            .into_iter()
-            .map(|(version, name, sql)| {
-                Migration::new(
-                    version,
-                    name.into(),
-                    MigrationType::Simple,
-                    sql.into_sql_str(),
-                    false,
-                )
-            })
-            .collect(),
-    )
+/// A kind of database and its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// `sqlite`, `mysql` or `mariadb`.
+    pub kind: &'static str,
+    /// Such as `3.46.0`.
+    pub number: String,
+}
+
+/// The tables' history of one kind of database, in order; a file that has been released is never changed.
+fn migrator(history: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let migration = |&(version, name, sql): &(i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(history.iter().map(migration).collect())
+}
+
+/// The sentence for a database that cannot be opened.
+fn cannot_use(place: &str, error: &dyn fmt::Display) -> Failure {
+    format!("the database {place} cannot be used: {error}").into()
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Database, DbError};
+use super::{Database, DbError, Store, on_store};
 
 /// A user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -43,6 +43,9 @@ impl From<Row> for User {
     }
 }
 
+/// How often a write is tried again that another writer got in the way of.
+const TRIES: usize = 10;
+
 impl Database {
     /// The user with this id. Takes longer by [`Database::slow`].
     ///
@@ -52,11 +55,9 @@ impl Database {
         if self.slow > Duration::ZERO {
             tokio::time::sleep(self.slow).await;
         }
-        let row: Option<Row> =
-            sqlx::query_as("SELECT id, name, email, created_at FROM users WHERE id = ?")
-                .bind(id)
-                .fetch_optional(&self.pool)
-                .await?;
+        let row: Option<Row> = on_store!(&self.store, pool => {
+            sqlx::query_as(FIND).bind(id).fetch_optional(pool).await?
+        });
         Ok(row.map(User::from))
     }
 
@@ -65,13 +66,10 @@ impl Database {
     /// # Errors
     /// When the database fails.
     pub async fn list_users(&self, after: i64, limit: u32) -> Result<Vec<User>, DbError> {
-        let rows: Vec<Row> = sqlx::query_as(
-            "SELECT id, name, email, created_at FROM users WHERE id > ? ORDER BY id LIMIT ?",
-        )
-        .bind(after)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
+        let list = "SELECT id, name, email, created_at FROM users WHERE id > ? ORDER BY id LIMIT ?";
+        let rows: Vec<Row> = on_store!(&self.store, pool => {
+            sqlx::query_as(list).bind(after).bind(limit).fetch_all(pool).await?
+        });
         Ok(rows.into_iter().map(User::from).collect())
     }
 
@@ -80,15 +78,29 @@ impl Database {
     /// # Errors
     /// When the database fails.
     pub async fn create_user(&self, user: &NewUser) -> Result<User, DbError> {
-        let row: Row = sqlx::query_as(
-            "INSERT INTO users (name, email, created_at) VALUES (?, ?, ?) RETURNING id, name, email, created_at",
-        )
-        .bind(&user.name)
-        .bind(&user.email)
-        .bind(user.created_at.unwrap_or_else(now))
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(row.into())
+        let created_at = user.created_at.unwrap_or_else(now);
+        // The store's next number; when there is none behind the largest id, any that is free.
+        let mut wanted = None;
+        for _ in 1..TRIES {
+            match self.insert_user(wanted, user, created_at).await {
+                Err(error) if is_taken(&error) => wanted = Some(rand::random_range(1..=i64::MAX)),
+                done => return Ok(done?),
+            }
+        }
+        Ok(self.insert_user(wanted, user, created_at).await?)
+    }
+
+    async fn insert_user(
+        &self,
+        id: Option<i64>,
+        NewUser { name, email, .. }: &NewUser,
+        created_at: f64,
+    ) -> Result<User, sqlx::Error> {
+        let id = on_store!(&self.store, pool => {
+            let insert = sqlx::query(INSERT).bind(id).bind(name).bind(email).bind(created_at);
+            insert.execute(pool).await?.new_id()
+        });
+        Ok(User { id, name: name.clone(), email: email.clone(), created_at })
     }
 
     /// Stores a user under this id, over the one that is there; answers whether there was none.
@@ -96,32 +108,35 @@ impl Database {
     /// # Errors
     /// When the database fails.
     pub async fn put_user(&self, id: i64, user: &NewUser) -> Result<(User, bool), DbError> {
-        let updated: Option<Row> = sqlx::query_as(
-            "UPDATE users SET name = ?, email = ?, created_at = coalesce(?, created_at) WHERE id = ?
-             RETURNING id, name, email, created_at",
-        )
-        .bind(&user.name)
-        .bind(&user.email)
-        .bind(user.created_at)
-        .bind(id)
-        .fetch_optional(&self.pool)
-        .await?;
-        if let Some(row) = updated {
-            return Ok((row.into(), false));
+        for _ in 1..TRIES {
+            match self.update_or_insert_user(id, user).await {
+                // Another process made the user between the two statements: an update after all.
+                Err(error) if is_conflict(&error) => {}
+                done => return Ok(done?),
+            }
         }
-        // Another process may have created it meanwhile: then this is an update after all.
-        let row: Row = sqlx::query_as(
-            "INSERT INTO users (id, name, email, created_at) VALUES (?, ?, ?, ?)
-             ON CONFLICT (id) DO UPDATE SET name = excluded.name, email = excluded.email
-             RETURNING id, name, email, created_at",
-        )
-        .bind(id)
-        .bind(&user.name)
-        .bind(&user.email)
-        .bind(user.created_at.unwrap_or_else(now))
-        .fetch_one(&self.pool)
-        .await?;
-        Ok((row.into(), true))
+        Ok(self.update_or_insert_user(id, user).await?)
+    }
+
+    async fn update_or_insert_user(
+        &self,
+        id: i64,
+        NewUser { name, email, created_at }: &NewUser,
+    ) -> Result<(User, bool), sqlx::Error> {
+        let (row, new): (Row, bool) = on_store!(&self.store, pool => {
+            let mut transaction = pool.begin().await?;
+            let update = sqlx::query(UPDATE).bind(name).bind(email).bind(created_at).bind(id);
+            let new = update.execute(&mut *transaction).await?.rows_affected() == 0;
+            if new {
+                let created_at = created_at.unwrap_or_else(now);
+                let insert = sqlx::query(INSERT).bind(id).bind(name).bind(email).bind(created_at);
+                insert.execute(&mut *transaction).await?;
+            }
+            let row = sqlx::query_as(FIND).bind(id).fetch_one(&mut *transaction).await?;
+            transaction.commit().await?;
+            (row, new)
+        });
+        Ok((row.into(), new))
     }
 
     /// Deletes the user with this id; answers whether there was one.
@@ -129,9 +144,10 @@ impl Database {
     /// # Errors
     /// When the database fails.
     pub async fn delete_user(&self, id: i64) -> Result<bool, DbError> {
-        let done =
-            sqlx::query("DELETE FROM users WHERE id = ?").bind(id).execute(&self.pool).await?;
-        Ok(done.rows_affected() > 0)
+        let deleted = on_store!(&self.store, pool => {
+            sqlx::query("DELETE FROM users WHERE id = ?").bind(id).execute(pool).await?.rows_affected()
+        });
+        Ok(deleted > 0)
     }
 
     /// Stores users under their own ids in one transaction; those whose id is taken are left as they are.
@@ -140,22 +156,28 @@ impl Database {
     /// # Errors
     /// When the database fails; then none was stored.
     pub async fn insert_missing_users(&self, users: &[User]) -> Result<u64, DbError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let mut stored = 0;
-        for user in users {
-            let done = sqlx::query(
-                "INSERT INTO users (id, name, email, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-            )
-            .bind(user.id)
-            .bind(&user.name)
-            .bind(&user.email)
-            .bind(user.created_at)
-            .execute(&mut *transaction)
-            .await?;
-            stored += done.rows_affected();
-        }
-        transaction.commit().await?;
+        on_store!(&self.store, pool => {
+            let mut transaction = pool.begin().await?;
+            for User { id, name, email, created_at } in users {
+                let insert = sqlx::query(self.insert_if_missing()).bind(id).bind(name).bind(email);
+                stored += insert.bind(created_at).execute(&mut *transaction).await?.rows_affected();
+            }
+            transaction.commit().await?;
+        });
         Ok(stored)
+    }
+
+    fn insert_if_missing(&self) -> &'static str {
+        match &self.store {
+            Store::Sqlite(_) => {
+                "INSERT INTO users (id, name, email, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+            }
+            #[cfg(feature = "mysql")]
+            Store::MySql(_) => {
+                "INSERT IGNORE INTO users (id, name, email, created_at) VALUES (?, ?, ?, ?)"
+            }
+        }
     }
 
     /// How many users there are.
@@ -163,10 +185,63 @@ impl Database {
     /// # Errors
     /// When the database fails.
     pub async fn count_users(&self) -> Result<i64, DbError> {
-        let (count,) = sqlx::query_as("SELECT count(*) FROM users").fetch_one(&self.pool).await?;
+        let (count,) = on_store!(&self.store, pool => {
+            sqlx::query_as("SELECT count(*) FROM users").fetch_one(pool).await?
+        });
         Ok(count)
     }
 }
+
+const FIND: &str = "SELECT id, name, email, created_at FROM users WHERE id = ?";
+
+const UPDATE: &str =
+    "UPDATE users SET name = ?, email = ?, created_at = coalesce(?, created_at) WHERE id = ?";
+
+/// With no id the store gives one.
+const INSERT: &str = "INSERT INTO users (id, name, email, created_at) VALUES (?, ?, ?, ?)";
+
+/// The id that the store gave to a row.
+trait NewId {
+    fn new_id(&self) -> i64;
+}
+
+impl NewId for sqlx::sqlite::SqliteQueryResult {
+    fn new_id(&self) -> i64 {
+        self.last_insert_rowid()
+    }
+}
+
+#[cfg(feature = "mysql")]
+impl NewId for sqlx::mysql::MySqlQueryResult {
+    fn new_id(&self) -> i64 {
+        i64::try_from(self.last_insert_id()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Whether another writer got in between: it made the same row, or the server ended one of two that waited for
+/// each other.
+fn is_conflict(error: &sqlx::Error) -> bool {
+    const SERIALIZATION_FAILURE: &str = "40001";
+    error.as_database_error().is_some_and(|error| {
+        error.is_unique_violation() || error.code().as_deref() == Some(SERIALIZATION_FAILURE)
+    })
+}
+
+/// Whether the id is in use, or the store has no number behind the largest one.
+fn is_taken(error: &sqlx::Error) -> bool {
+    #[cfg(feature = "mysql")]
+    if let sqlx::Error::Database(error) = error
+        && let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
+        && AUTO_INCREMENT_ENDED.contains(&error.number())
+    {
+        return true;
+    }
+    error.as_database_error().is_some_and(|error| error.is_unique_violation())
+}
+
+/// ER_AUTOINC_READ_FAILED, and what MariaDB says in its place.
+#[cfg(feature = "mysql")]
+const AUTO_INCREMENT_ENDED: [u16; 2] = [1467, 167];
 
 /// Seconds since 1970, as the records count them.
 fn now() -> f64 {

@@ -38,9 +38,9 @@ pub struct Redis {
 /// The database.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Sql {
-    /// `sqlite`.
+    /// `sqlite`, `mysql` or `mariadb`.
     pub kind: &'static str,
-    /// The version of its library.
+    /// Its version.
     pub version: String,
     /// How many users it holds.
     pub users: i64,
@@ -78,10 +78,7 @@ pub(super) async fn look(
 
 async fn database(app: &AppState) -> Result<Sql, crate::db::DbError> {
     let slowed_by_ms = u64::try_from(app.db.slow().as_millis()).unwrap_or(u64::MAX);
-    Ok(Sql {
-        kind: "sqlite",
-        version: app.db.version().await?,
-        users: app.db.count_users().await?,
-        slowed_by_ms,
-    })
+    let version = app.db.version().await?;
+    let users = app.db.count_users().await?;
+    Ok(Sql { kind: version.kind, version: version.number, users, slowed_by_ms })
 }

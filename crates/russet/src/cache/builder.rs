@@ -17,6 +17,27 @@ use crate::{
 };
 
 /// The settings of a [`Cache`]; made by [`Cache::builder`].
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = russet::testing::TestServer::start().await?;
+/// # let russet = russet::Russet::connect(&server.url()).await?;
+/// # struct UserTable;
+/// # impl russet::Loader<u64, String> for UserTable {
+/// #     async fn load(&self, _: &u64) -> Result<Option<String>, russet::BoxError> { Ok(None) }
+/// # }
+/// use std::time::Duration;
+/// use russet::Cache;
+///
+/// let users: Cache<u64, String> = Cache::builder(&russet, "users")
+///     .ttl(Duration::from_secs(600))
+///     .ttl_jitter(0.2)                      // 8 to 12 minutes
+///     .null_ttl(Duration::from_secs(10))
+///     .loader(UserTable)
+///     .build()?;
+/// # assert_eq!(users.get(&1).await?, None);
+/// # Ok(()) }
+/// ```
 #[must_use]
 pub struct CacheBuilder<K: ?Sized, V, C = Json> {
     russet: Russet,

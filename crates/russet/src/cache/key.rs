@@ -1,8 +1,8 @@
 use std::borrow::Cow;
 
-/// What can name an entry of a cache: text and whole numbers, and tuples of them.
+/// What can name an entry of a cache: text and whole numbers, tuples of two to four of them, and references to these.
 ///
-/// Two different keys of one type must give two different texts.
+/// Implement it for a type of your own. Two different keys of one type must give two different texts.
 ///
 /// ```
 /// use russet::CacheKey;

@@ -48,14 +48,20 @@ use ttl::Ttl;
 ///
 /// While Redis is away the loader is asked directly, for a bounded number of callers at a time.
 ///
+/// Every key that a cache makes in Redis ends by itself. A process that dies leaves a lease at most, and the old copy of
+/// a record that it had changed and not yet invalidated, until its TTL.
+///
 /// `K` is any [`CacheKey`] (`Cache<str, Page>` takes `&str`), `V` any serde type, `C` how values become bytes.
 /// A cheap clone. Processes that share a cache must share its name, value type and codec.
 ///
-/// ```no_run
-/// # async fn example(russet: russet::Russet) -> russet::Result<()> {
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = russet::testing::TestServer::start().await?;
+/// # let url = server.url();
 /// use std::time::Duration;
-/// use russet::Cache;
+/// use russet::{Cache, Russet};
 ///
+/// let russet = Russet::connect(&url).await?;
 /// let names = Cache::builder(&russet, "names").ttl(Duration::from_secs(600)).build()?;
 ///
 /// // The closure runs on a miss, once for all who ask at the same time.
@@ -63,8 +69,8 @@ use ttl::Ttl;
 ///
 /// // After the record has changed:
 /// names.invalidate(&42).await?;
-/// # Ok(())
-/// # }
+/// # assert_eq!(name, "Ada");
+/// # Ok(()) }
 /// ```
 pub struct Cache<K: ?Sized, V, C = Json> {
     inner: Arc<Inner>,
@@ -131,13 +137,51 @@ impl<K: ?Sized, V> Cache<K, V, Json> {
 impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V, C> {
     /// The value of a key: from Redis, or else from the `loader`; without one a miss is `None`.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # use russet::{BoxError, Cache, Loader};
+    /// # struct UserTable;
+    /// # impl Loader<u64, String> for UserTable {
+    /// #     async fn load(&self, id: &u64) -> Result<Option<String>, BoxError> {
+    /// #         Ok((*id < 100).then(|| format!("User {id}")))
+    /// #     }
+    /// # }
+    /// let users = Cache::builder(&russet, "users").loader(UserTable).build()?;
+    /// assert_eq!(users.get(&42).await?.as_deref(), Some("User 42"));
+    /// assert_eq!(users.get(&404).await?, None); // asked for once, then remembered for the `null_ttl`
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
-    /// `Load` when the loader failed, `Invalid` for a key that is empty or over 1 KiB. Redis being away is none.
+    /// `Load` when the loader failed, `Invalid` for a key that is empty or over 1 KiB, `Codec` when there is no loader and
+    /// what is stored is of another type. Redis being away is none: the loader is asked, or the answer is `None`.
     pub async fn get(&self, key: &K) -> Result<Option<V>> {
         Ok(self.get_with_source(key).await?.and_then(|found| found.value))
     }
 
     /// As [`get`](Self::get), and where the value came from; `None` for a miss without a loader.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # use russet::{BoxError, Cache, Loader};
+    /// # struct UserTable;
+    /// # impl Loader<u64, String> for UserTable {
+    /// #     async fn load(&self, id: &u64) -> Result<Option<String>, BoxError> {
+    /// #         Ok((*id < 100).then(|| format!("User {id}")))
+    /// #     }
+    /// # }
+    /// use russet::Source;
+    ///
+    /// let users = Cache::builder(&russet, "users").loader(UserTable).build()?;
+    /// let first = users.get_with_source(&42).await?.expect("there is a loader");
+    /// let second = users.get_with_source(&42).await?.expect("there is a loader");
+    /// assert_eq!((first.source, second.source), (Source::Miss, Source::Hit));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -155,6 +199,24 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
     /// The closure runs in the caller's task, and only when no other caller in the fleet is loading the key. For
     /// something that may not exist use [`find_with`](Self::find_with).
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// use std::error::Error as _;
+    /// use russet::{Cache, ErrorKind};
+    ///
+    /// let users: Cache<u64, String> = Cache::builder(&russet, "users").build()?;
+    /// let failed = users.get_with(&42, async || Err(std::io::Error::other("no such table"))).await;
+    /// let error = failed.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Load);
+    /// assert!(error.source().is_some_and(|cause| cause.is::<std::io::Error>()));
+    ///
+    /// let name = users.get_with(&42, async || std::io::Result::Ok("Ada".to_owned())).await?;
+    /// assert_eq!(name, "Ada");
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Load` when the closure failed, here or in the caller of this process that loaded for both; `Invalid` for a
     /// key that is empty or over 1 KiB. Redis being away is none.
@@ -169,6 +231,20 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
 
     /// As [`get_with`](Self::get_with), for something that may not exist: `None` is cached too, for the `null_ttl`.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let users: russet::Cache<u64, String> = russet::Cache::builder(&russet, "users").build()?;
+    /// # struct Db;
+    /// # impl Db { async fn find_user(&self, _: u64) -> std::io::Result<Option<String>> { Ok(None) } }
+    /// # let db = Db;
+    /// assert_eq!(users.find_with(&404, async || db.find_user(404).await).await?, None);
+    /// assert_eq!(users.find_with(&404, async || db.find_user(404).await).await?, None);
+    /// assert_eq!(users.stats().loads, 1);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As [`get_with`](Self::get_with).
     pub async fn find_with<F, E>(&self, key: &K, load: F) -> Result<Option<V>>
@@ -180,6 +256,18 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
     }
 
     /// As [`find_with`](Self::find_with), and where the value came from.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let users: russet::Cache<u64, String> = russet::Cache::builder(&russet, "users").build()?;
+    /// use russet::Source;
+    ///
+    /// let found = users.find_with_source(&42, async || std::io::Result::Ok(Some("Ada".into()))).await?;
+    /// assert_eq!((found.value.as_deref(), found.source), (Some("Ada"), Source::Miss));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`get_with`](Self::get_with).
@@ -194,8 +282,28 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
     /// The values of up to 1,000 keys, in their order: one round trip for what is cached, and one
     /// [`load_many`](Loader::load_many) for what is not.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # use russet::{BoxError, Cache, Loader};
+    /// # struct UserTable;
+    /// # impl Loader<u64, String> for UserTable {
+    /// #     async fn load(&self, id: &u64) -> Result<Option<String>, BoxError> {
+    /// #         Ok((*id < 100).then(|| format!("User {id}")))
+    /// #     }
+    /// # }
+    /// let users = Cache::builder(&russet, "users").loader(UserTable).build()?;
+    /// let names = users.get_many(&[7, 404, 8]).await?;
+    /// assert_eq!(names, [Some("User 7".to_owned()), None, Some("User 8".to_owned())]);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// Keys that others are loading are waited for, as [`get`](Self::get) does. A key may come twice.
+    ///
     /// # Errors
-    /// As [`get`](Self::get); `Invalid` for more than 1,000 keys.
+    /// As [`get`](Self::get); `Invalid` for more than 1,000 keys, `Load` also when `load_many` answers another number of
+    /// values than it was asked for. One failed load fails the call.
     pub async fn get_many<B: Borrow<K>>(&self, keys: &[B]) -> Result<Vec<Option<V>>>
     where
         V: Send,
@@ -205,12 +313,18 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
 
     /// Stores a value: one round trip. A load that is under way can no longer store its own; who waits for it gets this.
     ///
-    /// ```no_run
-    /// # async fn example(pages: russet::Cache<str, String>) -> russet::Result<()> {
+    /// For a value that only you produce. Of two processes that change one record, the later `put` stays, which need not
+    /// be the later change: there, prefer [`invalidate`](Self::invalidate).
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// let pages: russet::Cache<str, String> = russet::Cache::builder(&russet, "pages").build()?;
     /// pages.put("/home", &"<h1>Home</h1>".to_owned()).await?;
     /// pages.put("/news", &"<h1>News</h1>".to_owned()).ttl(std::time::Duration::from_secs(10)).await?;
-    /// # Ok(())
-    /// # }
+    /// assert_eq!(pages.get("/home").await?.as_deref(), Some("<h1>Home</h1>"));
+    /// # Ok(()) }
     /// ```
     ///
     /// # Errors
@@ -225,6 +339,18 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
     /// Call it after the record has changed. When it fails, or the process dies before it, the old copy lives until
     /// its TTL; calling it again is always safe.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let users: russet::Cache<u64, String> = russet::Cache::builder(&russet, "users").build()?;
+    /// # users.put(&42, &"Ada".to_owned()).await?;
+    /// // UPDATE users SET name = 'Ada Lovelace' WHERE id = 42; and only then:
+    /// users.invalidate(&42).await?;
+    /// assert_eq!(users.get(&42).await?, None);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` for a key that is empty or over 1 KiB, `Unreachable` or `Unknown` when Redis is away.
     #[tracing::instrument(name = "cache.invalidate", level = "debug", skip_all, fields(cache = self.inner.name))]
@@ -236,6 +362,19 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
 
     /// What this handle and its clones have done since it was built. The same numbers are metrics:
     /// `russet_cache_hits_total{cache}`, and so on for each field.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let users: russet::Cache<u64, String> = russet::Cache::builder(&russet, "users").build()?;
+    /// users.put(&42, &"Ada".to_owned()).await?;
+    /// users.get(&42).await?;
+    /// users.get(&43).await?;
+    /// let stats = users.stats();
+    /// assert_eq!((stats.hits, stats.misses), (1, 1));
+    /// # Ok(()) }
+    /// ```
     pub fn stats(&self) -> CacheStats {
         self.inner.counting.read()
     }

@@ -39,16 +39,15 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
         let place = self.inner.place(&key.cache_key())?;
         let seen = match self.inner.read(&place).await? {
             Read::Found(Loaded { payload: None, .. }) if nulls == Nulls::Dropped => {
-                scripts::invalidate(&self.inner.russet, &place).await?;
-                Seen::Nothing
+                self.inner.discard(&place).await?
             }
             Read::Found(loaded) => match self.decode(&loaded) {
                 Ok(found) => return Ok(found),
-                Err(error) => {
-                    // Written by an older form of the type: loading again heals it.
-                    tracing::warn!(cache = %self.inner.name, %error, "a cached value is dropped");
-                    scripts::invalidate(&self.inner.russet, &place).await?;
-                    Seen::Nothing
+                Err(_) => {
+                    // Written by an older form of the type: loading again heals it. The error is not logged, since
+                    // serde's text quotes the value.
+                    tracing::warn!(cache = %self.inner.name, "a cached value of another form is dropped");
+                    self.inner.discard(&place).await?
                 }
             },
             Read::Missing(seen) => seen,
@@ -108,6 +107,18 @@ impl Inner {
             Read::Missing(_) => self.counting.misses(1),
         }
         Ok(read)
+    }
+
+    /// Drops an entry that its reader cannot use. A server that takes no writes is as good as away.
+    async fn discard(&self, place: &Place) -> Result<Seen> {
+        match scripts::invalidate(&self.russet, place).await {
+            Ok(()) => Ok(Seen::Nothing),
+            Err(error) if error.is_outage() => {
+                tracing::debug!(cache = %self.name, %error, "loading past the cache");
+                Ok(Seen::Outage)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// After a miss: leads the load of this key, or shares the one that is under way in this process.

@@ -97,7 +97,11 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cac
         let places: Vec<_> = wanted.iter().map(|one| one.place.clone()).collect();
         let entries = match scripts::read_many(&self.inner.russet, &places).await {
             Ok(entries) => entries,
-            Err(error) if error.is_outage() => return Ok(true),
+            Err(error) if error.is_outage() => {
+                tracing::debug!(cache = %self.inner.name, %error, "loading past the cache");
+                self.inner.counting.misses(wanted.len());
+                return Ok(true);
+            }
             Err(error) => return Err(error),
         };
         for (one, entry) in wanted.iter_mut().zip(entries) {

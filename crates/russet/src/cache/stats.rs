@@ -1,20 +1,21 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What one handle of a cache and its clones have done; see [`Cache::stats`](super::Cache::stats).
+/// What one handle of a cache and its clones have done, as numbers that only grow; see
+/// [`Cache::stats`](super::Cache::stats).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheStats {
     /// Keys found in Redis, nulls included.
     pub hits: u64,
-    /// Keys that were not there.
+    /// Keys that were not there, or could not be read because Redis was away.
     pub misses: u64,
-    /// Loads that were run by this process.
+    /// Loads that were run by this process; a [`load_many`](super::Loader::load_many) is one.
     pub loads: u64,
     /// Loads that failed.
     pub load_errors: u64,
     /// Callers that waited for a load of another caller, here or in another process.
     pub waits: u64,
-    /// Loads past the cache, because Redis was away.
+    /// Keys that were loaded past the cache, because Redis was away.
     pub bypasses: u64,
     /// Values that were put, by callers.
     pub puts: u64,

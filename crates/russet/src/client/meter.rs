@@ -21,11 +21,13 @@ pub struct Sent {
 /// Only what this task sends is counted, not what it spawns.
 ///
 /// ```
-/// # async fn example(russet: russet::Russet) -> russet::Result<()> {
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = russet::testing::TestServer::start().await?;
+/// # let russet = russet::Russet::connect(&server.url()).await?;
 /// let (health, sent) = russet::metered(russet.health()).await;
 /// assert_eq!(sent.round_trips, 1);
-/// # health.map(|_| ())
-/// # }
+/// # health?;
+/// # Ok(()) }
 /// ```
 pub async fn metered<F: Future>(work: F) -> (F::Output, Sent) {
     SENT.scope(Cell::default(), async move {

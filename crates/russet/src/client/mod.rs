@@ -58,14 +58,15 @@ use settings::Settings;
 ///
 /// Needs a tokio runtime that lives as long as the handle.
 ///
-/// ```no_run
-/// # async fn example() -> russet::Result<()> {
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = russet::testing::TestServer::start().await?;
+/// # let url = server.url();
 /// use russet::Russet;
 ///
-/// let russet = Russet::connect("redis://127.0.0.1").await?;
+/// let russet = Russet::connect(&url).await?; // such as redis://127.0.0.1
 /// println!("{}", russet.health().await?);
-/// # Ok(())
-/// # }
+/// # Ok(()) }
 /// ```
 #[derive(Clone)]
 pub struct Russet {

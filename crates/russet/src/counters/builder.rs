@@ -13,7 +13,22 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 /// The longest retention: a hundred years.
 const LONGEST: Duration = Duration::from_secs(36_525 * 24 * 3_600);
 
-/// The settings of [`Counters`].
+/// The settings of [`Counters`]; made by [`Counters::builder`].
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = russet::testing::TestServer::start().await?;
+/// # let russet = russet::Russet::connect(&server.url()).await?;
+/// use std::time::Duration;
+/// use russet::{Counters, Granularity};
+///
+/// let views = Counters::builder(&russet, "site")
+///     .time_zone("Asia/Shanghai")
+///     .retention(Granularity::Day, Duration::from_secs(90 * 24 * 3_600))
+///     .build()?;
+/// # views.add("/home", 1).await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct CountersBuilder {

@@ -58,10 +58,10 @@ const LARGEST: u64 = 1 << 53;
 /// let counts = views.add("/home", 2).await?;
 /// assert_eq!((counts.total, counts.day), (3, 3));
 ///
-/// let days = views.series("/home", Granularity::Day, ..).await?;
-/// assert_eq!(days.last().map(|today| today.count), Some(3));
+/// let days = views.series("/home", Granularity::Day, ..).await?; // the last is today
+/// assert_eq!(days.iter().map(|day| day.count).sum::<u64>(), 3);
 ///
-/// let top = views.top(Granularity::Day, 10).await?;
+/// let top = views.top_total(10).await?;
 /// assert_eq!((top[0].name.as_str(), top[0].count), ("/home", 3));
 /// # Ok(()) }
 /// ```
@@ -82,7 +82,7 @@ struct Inner {
     late: Counter,
 }
 
-/// The counts of one name.
+/// The counts of one name, as they stood at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Since the counter was first used.
@@ -97,7 +97,7 @@ pub struct Counts {
     pub month: u64,
 }
 
-/// One bucket of a series.
+/// One bucket of a [series](Counters::series).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Point {
     /// When the bucket begins; it ends where the next one begins.
@@ -106,7 +106,7 @@ pub struct Point {
     pub count: u64,
 }
 
-/// A line of a list of the largest counts.
+/// A line of a [list of the largest counts](Counters::top).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Top {
     /// The counter's name.
@@ -116,7 +116,7 @@ pub struct Top {
 }
 
 impl Counters {
-    /// Starts the settings of a group of counters.
+    /// Starts the settings of a group of counters; its name has 1 to 256 bytes.
     pub fn builder(russet: &Russet, group: &str) -> CountersBuilder {
         CountersBuilder::new(russet, group)
     }

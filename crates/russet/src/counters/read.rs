@@ -14,6 +14,17 @@ use crate::{
 impl Counters {
     /// A name's total and its counts in the current minute, hour, day and month, as they stand at one moment.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let views = russet::Counters::builder(&russet, "site").build()?;
+    /// views.add("/home", 1).await?;
+    /// assert_eq!(views.get("/home").await?.total, 1);
+    /// assert_eq!(views.get("/never").await?, russet::Counts::default());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` when the name is not 1 to 256 bytes long; otherwise as every read, see
     /// [`ErrorKind`](crate::ErrorKind).
@@ -29,6 +40,19 @@ impl Counters {
     }
 
     /// A name's total of today and its counts in the minute, hour, day and month of a given time.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let views = russet::Counters::builder(&russet, "site").build()?;
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// let last_week = SystemTime::now() - Duration::from_secs(7 * 24 * 3_600);
+    /// views.add_at("/home", 5, last_week).await?;
+    /// assert_eq!(views.get_at("/home", last_week).await?.day, 5);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// `Invalid` when the name is not 1 to 256 bytes long or the time not within the years 1970 to 9998;
@@ -51,6 +75,16 @@ impl Counters {
 
     /// What was ever counted under a name.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let views = russet::Counters::builder(&russet, "site").build()?;
+    /// views.add("/home", 3).await?;
+    /// assert_eq!(views.total("/home").await?, 3);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` when the name is not 1 to 256 bytes long; otherwise as every read.
     #[tracing::instrument(name = "counters.total", level = "debug", skip_all, fields(group = self.object()))]
@@ -65,6 +99,21 @@ impl Counters {
     /// The `n` names, 1 to 1,000, with the largest counts in the current bucket, the largest first. Of equal
     /// counts, the name that is greater byte by byte comes first.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let views = russet::Counters::builder(&russet, "site").build()?;
+    /// use russet::Granularity;
+    ///
+    /// views.add("/home", 3).await?;
+    /// views.add("/news", 5).await?;
+    /// for line in views.top(Granularity::Hour, 10).await? {
+    ///     println!("{} {}", line.count, line.name);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` when `n` is out of range; otherwise as every read.
     #[tracing::instrument(name = "counters.top", level = "debug", skip_all, fields(group = self.object()))]
@@ -77,6 +126,21 @@ impl Counters {
     }
 
     /// As [`top`](Self::top), in the bucket of a given time.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let views = russet::Counters::builder(&russet, "site").build()?;
+    /// use std::time::{Duration, SystemTime};
+    /// use russet::Granularity;
+    ///
+    /// let yesterday = SystemTime::now() - Duration::from_secs(24 * 3_600);
+    /// views.add_at("/home", 3, yesterday).await?;
+    /// let top = views.top_at(Granularity::Day, yesterday, 10).await?;
+    /// assert_eq!((top[0].name.as_str(), top[0].count), ("/home", 3));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// `Invalid` when `n` is out of range or the time not within the years 1970 to 9998; otherwise as every read.
@@ -92,6 +156,18 @@ impl Counters {
     }
 
     /// As [`top`](Self::top), of what was ever counted.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let views = russet::Counters::builder(&russet, "site").build()?;
+    /// views.add("/home", 3).await?;
+    /// views.add("/news", 5).await?;
+    /// let top = views.top_total(10).await?;
+    /// assert_eq!((top[0].name.as_str(), top[0].count), ("/news", 5));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// `Invalid` when `n` is out of range; otherwise as every read.

@@ -34,6 +34,21 @@ impl Counters {
     /// current bucket by the server's clock. A range that ends before it starts is empty. Buckets whose
     /// retention is over read as 0.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let views = russet::Counters::builder(&russet, "site").build()?;
+    /// use std::time::{Duration, SystemTime};
+    /// use russet::Granularity;
+    ///
+    /// let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(20_000 * 24 * 3_600 + 12 * 3_600);
+    /// let day = noon..noon + Duration::from_secs(24 * 3_600);
+    /// let hours = views.series("/home", Granularity::Hour, day).await?;
+    /// assert_eq!((hours.len(), hours[0].start, hours[0].count), (24, noon, 0));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` when the range has more than 1,000 buckets or leaves the years 1970 to 9998, or the name is
     /// not 1 to 256 bytes long; otherwise as every read, see [`ErrorKind`](crate::ErrorKind).

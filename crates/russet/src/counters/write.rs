@@ -13,6 +13,17 @@ impl Counters {
     /// Adds `n` to a name in the total and in the current minute, hour, day and month, and returns the five
     /// counts. Adding 0 writes nothing and reads them.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let views = russet::Counters::builder(&russet, "site").build()?;
+    /// views.add("/home", 2).await?;
+    /// let counts = views.add("/home", 1).await?;
+    /// assert_eq!((counts.total, counts.month >= 1), (3, true));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Invalid`, and nothing is written, when the name is not 1 to 256 bytes long, or `n` or the total would
     /// be over 2^53. `Unknown` when the answer was lost: it may or may not have been counted, and is not sent
@@ -32,6 +43,20 @@ impl Counters {
     /// Adds `n` to a name in the total and in the minute, hour, day and month of a given time, past or future:
     /// for imports. A bucket whose retention is over is left out, and its count is returned as 0. Adding 0
     /// writes nothing and reads the counts of that time.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let views = russet::Counters::builder(&russet, "site").build()?;
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// let last_week = SystemTime::now() - Duration::from_secs(7 * 24 * 3_600);
+    /// let counts = views.add_at("/home", 5, last_week).await?;
+    /// assert_eq!((counts.total, counts.day), (5, 5));
+    /// assert_eq!(counts.minute, 0); // minutes are kept for an hour
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As [`add`](Self::add); `Invalid` also when the time is not within the years 1970 to 9998.

@@ -10,8 +10,20 @@ use crate::{
 /// The largest `max_size`: every rank below it is exact in a script.
 const LARGEST_BOARD: u64 = 1 << 32;
 
-/// The settings of a [`Leaderboard`].
+/// The settings of a [`Leaderboard`]; made by [`Leaderboard::builder`].
+///
+/// ```
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = russet::testing::TestServer::start().await?;
+/// # let russet = russet::Russet::connect(&server.url()).await?;
+/// use russet::Leaderboard;
+///
+/// let board = Leaderboard::builder(&russet, "game_scores").max_size(100).build()?;
+/// # assert_eq!(board.count().await?, 0);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct LeaderboardBuilder {
     russet: Russet,
     name: String,

@@ -76,7 +76,8 @@ pub struct Standing {
     pub rank: Option<u64>,
 }
 
-/// A line of a board.
+/// A line of a board, as [`top`](Leaderboard::top), [`page`](Leaderboard::page) and [`around`](Leaderboard::around) list
+/// them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranked {
     /// 1 for the best.
@@ -88,7 +89,7 @@ pub struct Ranked {
 }
 
 impl Leaderboard {
-    /// Starts the settings of the board `name`.
+    /// Starts the settings of the board `name`, which has 1 to 256 bytes.
     pub fn builder(russet: &Russet, name: &str) -> LeaderboardBuilder {
         LeaderboardBuilder::new(russet, name)
     }

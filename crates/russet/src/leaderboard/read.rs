@@ -9,6 +9,18 @@ const MOST_NEIGHBOURS: usize = 499;
 impl Leaderboard {
     /// The best `n` members, 1 to 1,000, the best first.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let board = russet::Leaderboard::builder(&russet, "game_scores").build()?;
+    /// board.add_many([("player1", 1_000.0), ("player2", 1_500.0), ("player3", 800.0)]).await?;
+    /// for line in board.top(10).await? {
+    ///     println!("{}. {} {}", line.rank, line.member, line.score);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` when `n` is out of range; otherwise as every read, see [`ErrorKind`](crate::ErrorKind).
     pub async fn top(&self, n: usize) -> Result<Vec<Ranked>> {
@@ -16,6 +28,17 @@ impl Leaderboard {
     }
 
     /// The `n` members, 1 to 1,000, that follow the best `offset`; fewer at the end of the board, none beyond it.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let board = russet::Leaderboard::builder(&russet, "game_scores").build()?;
+    /// board.add_many([("player1", 1_000.0), ("player2", 1_500.0), ("player3", 800.0)]).await?;
+    /// let second_page = board.page(2, 2).await?;
+    /// assert_eq!((second_page[0].rank, second_page[0].member.as_str()), (3, "player3"));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// `Invalid` when `n` is out of range; otherwise as every read.
@@ -32,6 +55,18 @@ impl Leaderboard {
     /// The member with up to `n` members, 0 to 499, directly above and `n` directly below it, the best first,
     /// as they stand at one moment. Fewer at the ends of the board; empty when the member is not on it.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let board = russet::Leaderboard::builder(&russet, "game_scores").build()?;
+    /// board.add_many([("player1", 1_000.0), ("player2", 1_500.0), ("player3", 800.0)]).await?;
+    /// let around = board.around("player2", 1).await?;
+    /// let members: Vec<_> = around.iter().map(|line| line.member.as_str()).collect();
+    /// assert_eq!(members, ["player2", "player1"]); // nobody is above the best
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` when `n` is over 499 or the name not 1 to 256 bytes long; otherwise as every read.
     #[tracing::instrument(name = "leaderboard.around", level = "debug", skip_all, fields(board = self.name()))]
@@ -46,6 +81,17 @@ impl Leaderboard {
 
     /// The member's score and rank as they stand at one moment; `None` when it is not on the board.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let board = russet::Leaderboard::builder(&russet, "game_scores").build()?;
+    /// board.add_many([("player1", 1_000.0), ("player2", 1_500.0), ("player3", 800.0)]).await?;
+    /// let standing = board.standing("player3").await?.expect("it is on the board");
+    /// assert_eq!((standing.score, standing.rank), (800.0, Some(3)));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` when the name is not 1 to 256 bytes long; otherwise as every read.
     pub async fn standing(&self, member: &str) -> Result<Option<Standing>> {
@@ -54,6 +100,17 @@ impl Leaderboard {
     }
 
     /// The member's rank, 1 for the best; `None` when it is not on the board.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let board = russet::Leaderboard::builder(&russet, "game_scores").build()?;
+    /// board.add_many([("player1", 1_000.0), ("player2", 1_500.0), ("player3", 800.0)]).await?;
+    /// assert_eq!(board.rank("player2").await?, Some(1));
+    /// assert_eq!(board.rank("nobody").await?, None);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// `Invalid` when the name is not 1 to 256 bytes long; otherwise as every read.
@@ -67,6 +124,16 @@ impl Leaderboard {
 
     /// The member's score; `None` when it is not on the board.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let board = russet::Leaderboard::builder(&russet, "game_scores").build()?;
+    /// board.add_many([("player1", 1_000.0), ("player2", 1_500.0), ("player3", 800.0)]).await?;
+    /// assert_eq!(board.score("player2").await?, Some(1_500.0));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` when the name is not 1 to 256 bytes long; otherwise as every read.
     #[tracing::instrument(name = "leaderboard.score", level = "debug", skip_all, fields(board = self.name()))]
@@ -78,6 +145,16 @@ impl Leaderboard {
 
     /// How many members the board has.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let board = russet::Leaderboard::builder(&russet, "game_scores").build()?;
+    /// board.add_many([("player1", 1_000.0), ("player2", 1_500.0), ("player3", 800.0)]).await?;
+    /// assert_eq!(board.count().await?, 3);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// As every read.
     #[tracing::instrument(name = "leaderboard.count", level = "debug", skip_all, fields(board = self.name()))]
@@ -86,7 +163,7 @@ impl Leaderboard {
         self.inner.russet.run(self.read("ZCARD")).await
     }
 
-    /// The board's name as it stands in its keys, for spans and messages.
+    /// `leaderboard:<name>` as it stands in its keys, for spans and messages.
     pub(super) fn name(&self) -> &str {
         self.inner.slot.object()
     }

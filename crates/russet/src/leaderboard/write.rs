@@ -13,6 +13,17 @@ const TRIM_ROUND: u64 = 1_000;
 impl Leaderboard {
     /// Sets a member's score, whether or not it is on the board, and tells where it stands now.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let board = russet::Leaderboard::builder(&russet, "game_scores").build()?;
+    /// board.add("player1", 1_000.0).await?;
+    /// let standing = board.add("player2", 1_500.0).await?;
+    /// assert_eq!((standing.score, standing.rank), (1_500.0, Some(1)));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Invalid`, and nothing is written, when the member's name is not 1 to 256 bytes long or the score is
     /// not a number between -2^53 and 2^53; `Unknown` when the answer was lost, see [`ErrorKind`](crate::ErrorKind).
@@ -29,6 +40,17 @@ impl Leaderboard {
 
     /// Adds to a member's score, which may be negative, and tells where it stands now. A member that is not
     /// on the board starts from 0.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let board = russet::Leaderboard::builder(&russet, "game_scores").build()?;
+    /// board.increment("player1", 200.0).await?;
+    /// let standing = board.increment("player1", -50.0).await?;
+    /// assert_eq!((standing.score, standing.rank), (150.0, Some(1)));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// `Invalid`, and nothing is written, when the member's name is not 1 to 256 bytes long, or the difference
@@ -51,7 +73,7 @@ impl Leaderboard {
         match outcome.as_str() {
             "standing" => Ok(Standing { score, rank: index.map(|index| index + 1) }),
             _ => Err(Error::invalid(format_args!(
-                "leaderboard {}: the new score must be between -2^53 and 2^53; it is {score} and {by} would be added",
+                "{}: the new score must be between -2^53 and 2^53; it is {score} and {by} would be added",
                 self.name()
             ))),
         }
@@ -59,6 +81,16 @@ impl Leaderboard {
 
     /// Sets the scores of up to 1,000 members in one step and tells how many of them were not on the board.
     /// When a member comes twice, its last score counts. No members are no call.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let board = russet::Leaderboard::builder(&russet, "game_scores").build()?;
+    /// let new = board.add_many([("player1", 1_000.0), ("player2", 1_500.0)]).await?;
+    /// assert_eq!(new, 2);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// `Invalid`, and nothing is written, when there are more than 1,000 members, or a name or a score among
@@ -90,6 +122,17 @@ impl Leaderboard {
 
     /// Takes a member off the board; `false` when it was not on it.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let board = russet::Leaderboard::builder(&russet, "game_scores").build()?;
+    /// board.add("player1", 1_000.0).await?;
+    /// assert!(board.remove("player1").await?);
+    /// assert!(!board.remove("player1").await?);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` when the member's name is not 1 to 256 bytes long; otherwise as every write.
     #[tracing::instrument(name = "leaderboard.remove", level = "debug", skip_all, fields(board = self.name()))]
@@ -107,6 +150,17 @@ impl Leaderboard {
     /// Each step removes up to 1,000 members and is one round trip, so that a large board never stops the
     /// server. When there is more than one step, other callers see the board between them, and a call that
     /// fails has done some of them; the same call goes on from there.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let board = russet::Leaderboard::builder(&russet, "game_scores").build()?;
+    /// board.add_many([("player1", 1.0), ("player2", 2.0), ("player3", 3.0)]).await?;
+    /// assert_eq!(board.trim(1).await?, 2);
+    /// assert_eq!(board.top(10).await?[0].member, "player3");
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// As every write, see [`ErrorKind`](crate::ErrorKind).

@@ -31,7 +31,8 @@ const OUTPUT_DEADLINE: Duration = Duration::from_secs(1);
 ///
 /// # Examples
 ///
-/// ```no_run
+/// ```test_harness
+/// # fn main() {}
 /// use russet::testing::{WorkerProcess, worker_env, worker_receive, worker_report};
 ///
 /// #[test]

@@ -1,0 +1,207 @@
+//! The record store, the same claims for each kind: SQLite, and a real MariaDB server where there is one.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what a test cannot do ends it")]
+
+mod mariadb;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::future::{join_all, try_join_all};
+use mariadb::MariaDb;
+use russet_app::db::{Database, NewUser, User};
+use tokio::sync::OnceCell;
+
+/// Runs each claim on each kind of store.
+macro_rules! claims {
+    ($($claim:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $claim() {
+                let folder = tempfile::tempdir().unwrap();
+                super::$claim(&super::Database::url_in(folder.path())).await;
+            })*
+        }
+        mod on_mariadb {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $claim() {
+                if let Some(url) = super::fresh_mariadb().await {
+                    super::$claim(&url).await;
+                }
+            })*
+        }
+    };
+}
+claims! {
+    a_user_is_created_found_changed_and_deleted
+    what_is_stored_comes_back_as_it_was
+    of_many_who_put_one_id_one_made_it
+    many_write_at_once_and_none_is_lost
+    a_user_with_the_largest_id_does_not_end_all_creation
+    a_batch_leaves_those_who_are_there
+    a_list_goes_on_after_an_id
+    several_processes_open_a_new_database_at_once
+}
+
+async fn a_user_is_created_found_changed_and_deleted(url: &str) {
+    let db = Database::open(url).await.unwrap();
+    let ada = db.create_user(&named("Ada")).await.unwrap();
+    assert_eq!(db.find_user(ada.id).await.unwrap(), Some(ada.clone()));
+    assert_eq!(db.find_user(ada.id + 1).await.unwrap(), None);
+
+    let (changed, new) = db.put_user(ada.id, &named("Ada King")).await.unwrap();
+    assert!(!new && changed.name == "Ada King" && changed.created_at == ada.created_at);
+    let (same, new) = db.put_user(ada.id, &named("Ada King")).await.unwrap();
+    assert!(!new && same == changed, "a write that changes nothing makes nothing");
+    let (grace, new) = db.put_user(700, &named("Grace")).await.unwrap();
+    assert!(new && grace.id == 700);
+    assert_eq!(db.count_users().await.unwrap(), 2);
+
+    assert!(db.delete_user(700).await.unwrap());
+    assert!(!db.delete_user(700).await.unwrap());
+    assert_eq!(db.find_user(700).await.unwrap(), None);
+}
+
+async fn what_is_stored_comes_back_as_it_was(url: &str) {
+    let db = Database::open(url).await.unwrap();
+    for (id, name) in (1..).zip(["李小龙", "🦀", "O'Brien \\ \"x\" %", "<b>", &"é".repeat(100)])
+    {
+        let user = NewUser {
+            name: name.to_owned(),
+            email: format!("{}@example.com", "e".repeat(60)),
+            created_at: Some(1_795_645_839.723_243_2 + f64::from(id) / 7.0),
+        };
+        let (stored, _) = db.put_user(id.into(), &user).await.unwrap();
+        assert_eq!((stored.name, stored.email), (user.name, user.email));
+        assert_eq!(Some(stored.created_at), user.created_at, "to the last bit");
+    }
+}
+
+async fn of_many_who_put_one_id_one_made_it(url: &str) {
+    let db = Database::open(url).await.unwrap();
+    for id in 1..=10 {
+        let writers = (0..8).map(|number| {
+            let db = db.clone();
+            async move { db.put_user(id, &named(&format!("writer {number}"))).await.unwrap() }
+        });
+        let outcomes = join_all(writers).await;
+        assert_eq!(outcomes.iter().filter(|(_, new)| *new).count(), 1, "{outcomes:?}");
+        let there = db.find_user(id).await.unwrap().unwrap();
+        assert!(outcomes.iter().any(|(user, _)| *user == there), "{there:?}: {outcomes:?}");
+    }
+}
+
+async fn many_write_at_once_and_none_is_lost(url: &str) {
+    let db = Database::open(url).await.unwrap();
+    let creations = (0..50).map(|number| {
+        let db = db.clone();
+        tokio::spawn(
+            async move { db.create_user(&named(&format!("user {number}"))).await.unwrap() },
+        )
+    });
+    let created = try_join_all(creations).await.unwrap();
+    let mut ids: Vec<_> = created.iter().map(|user| user.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 50);
+    assert_eq!(db.count_users().await.unwrap(), 50);
+}
+
+async fn a_user_with_the_largest_id_does_not_end_all_creation(url: &str) {
+    let db = Database::open(url).await.unwrap();
+    db.put_user(i64::MAX, &named("Omega")).await.unwrap();
+    for name in ["Alpha", "Beta"] {
+        let user = db.create_user(&named(name)).await.unwrap();
+        assert!((1..i64::MAX).contains(&user.id), "{user:?}");
+        assert_eq!(db.find_user(user.id).await.unwrap(), Some(user));
+    }
+}
+
+async fn a_batch_leaves_those_who_are_there(url: &str) {
+    let db = Database::open(url).await.unwrap();
+    let (grace, _) = db.put_user(2, &named("Grace")).await.unwrap();
+    let batch: Vec<_> = (1..=3).map(|id| user(id, "batch")).collect();
+    assert_eq!(db.insert_missing_users(&batch).await.unwrap(), 2);
+    assert_eq!(db.insert_missing_users(&batch).await.unwrap(), 0);
+    assert_eq!(db.find_user(2).await.unwrap(), Some(grace));
+    assert_eq!(db.find_user(3).await.unwrap(), Some(user(3, "batch")));
+}
+
+async fn a_list_goes_on_after_an_id(url: &str) {
+    let db = Database::open(url).await.unwrap();
+    let all: Vec<_> = (1..=5).map(|number| user(number * 10, "listed")).collect();
+    db.insert_missing_users(&all).await.unwrap();
+    assert_eq!(db.list_users(0, 2).await.unwrap(), all[..2]);
+    assert_eq!(db.list_users(20, 2).await.unwrap(), all[2..4]);
+    assert_eq!(db.list_users(40, 2).await.unwrap(), all[4..]);
+    assert_eq!(db.list_users(50, 2).await.unwrap(), []);
+}
+
+async fn several_processes_open_a_new_database_at_once(url: &str) {
+    let opened = join_all((0..4).map(|_| Database::open(url))).await;
+    for db in opened {
+        assert_eq!(db.unwrap().count_users().await.unwrap(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_keeps_what_it_acknowledged_over_a_kill_and_its_absence_is_told_in_time() {
+    if mariadb::is_left_out() {
+        return;
+    }
+    let mut server = MariaDb::start("killed").await;
+    server.create("russet").await;
+    let db = Database::open(&server.url("russet")).await.unwrap();
+    assert_eq!(db.version().await.unwrap().kind, "mariadb");
+    let ada = db.create_user(&named("Ada")).await.unwrap();
+
+    server.kill().await;
+    let asked = Instant::now();
+    let error = db.find_user(ada.id).await.unwrap_err().to_string();
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}: {error}", asked.elapsed());
+    assert!(db.ping().await.is_err());
+
+    server.restart().await;
+    assert_eq!(db.find_user(ada.id).await.unwrap(), Some(ada));
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_opened_is_named_without_its_password() {
+    let refused = async |url: &str| Database::open(url).await.unwrap_err().to_string();
+    let away = refused("mysql://app:secret@127.0.0.1:1/russet").await;
+    assert!(away.contains("mysql:russet at 127.0.0.1:1"), "{away}");
+    let unnamed = refused("mysql://app:secret@127.0.0.1:1").await;
+    assert!(unnamed.contains("names no database"), "{unnamed}");
+    let odd = refused("postgres://app:secret@127.0.0.1/russet").await;
+    for text in [away, unnamed, odd] {
+        assert!(!text.contains("secret"), "{text}");
+    }
+    if let Some(url) = fresh_mariadb().await {
+        let wrong = refused(&url.replace("p%40ss", "wrong")).await;
+        assert!(wrong.contains("Access denied") && !wrong.contains("wrong"), "{wrong}");
+        let absent = refused(&format!("{url}_absent")).await;
+        assert!(absent.contains("Unknown database"), "{absent}");
+    }
+}
+
+/// An empty database on the server that the tests of this file share.
+async fn fresh_mariadb() -> Option<String> {
+    static SERVER: OnceCell<MariaDb> = OnceCell::const_new();
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    if mariadb::is_left_out() {
+        return None;
+    }
+    let server = SERVER.get_or_init(|| MariaDb::start("shared")).await;
+    let name = format!("russet_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    server.create(&name).await;
+    Some(server.url(&name))
+}
+
+fn named(name: &str) -> NewUser {
+    NewUser { name: name.to_owned(), email: "someone@example.com".to_owned(), created_at: None }
+}
+
+fn user(id: i64, name: &str) -> User {
+    let email = "someone@example.com".to_owned();
+    User { id, name: name.to_owned(), email, created_at: 1_700_000_000.0 }
+}

@@ -1,0 +1,391 @@
+//! `docs/keys.md` against the server: every key that the library makes, what it looks like, and what a user needs
+//! to be allowed.
+
+#![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use russet::{
+    Advice, BoxError, Cache, Counters, ErrorKind, Granularity, Json, Leaderboard, Loader, Russet,
+    raw,
+    testing::{Reply, TestServer, eventually},
+};
+use tokio::sync::oneshot;
+
+const PAGE: &str = include_str!("../../../docs/keys.md");
+const LONG: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn every_key_is_a_row_of_the_table_and_the_acl_is_enough() {
+    let stage = Stage::start().await;
+    let russet = stage.connect_as_documented().await;
+    let other_process = stage.connect_as_documented().await;
+    let mut seen = BTreeSet::new();
+
+    let waited = every_call_of_the_cache(&stage, &russet, &other_process, &mut seen).await;
+    every_call_of_the_counters(&russet).await;
+    every_call_of_the_leaderboard(&russet).await;
+    assert_eq!(russet.health().await.unwrap().role, "master");
+    stage.observe(&mut seen).await;
+
+    assert!(waited, "the second process was woken through its inbox");
+    let rows: BTreeSet<_> = table().into_iter().map(|row| row.pattern).collect();
+    assert_eq!(
+        seen, rows,
+        "left: the rows that were seen in the server, right: the rows of the table"
+    );
+    let denied = stage.server.command(&["ACL", "LOG"]).await.unwrap();
+    assert!(denied.list().is_empty(), "the documented user was denied {denied:?}");
+}
+
+#[tokio::test]
+async fn the_acl_allows_nothing_else() {
+    let stage = Stage::start().await;
+    let russet = stage.connect_as_documented().await;
+    let forbidden = [
+        &["GET", "other:key"] as &[&str],
+        &["SET", "russe", "x"],
+        &["EVAL", "return redis.call('DEL', KEYS[1])", "1", "another:key"],
+        &["EVAL", "return redis.call('KEYS', '*')", "0"],
+        &["PUBLISH", "other", "x"],
+        &["KEYS", "*"],
+        &["FLUSHALL"],
+        &["CONFIG", "GET", "dir"],
+        &["ACL", "LIST"],
+        &["SHUTDOWN"],
+    ];
+    for words in forbidden {
+        let error = raw::command(&russet, words).await.expect_err(words[0]);
+        if words[0] != "EVAL" {
+            assert_eq!(
+                (error.kind(), error.advice()),
+                (ErrorKind::Refused, Advice::GiveUp),
+                "{error}"
+            );
+        }
+    }
+    let denied = stage.server.command(&["ACL", "LOG", "100"]).await.unwrap();
+    assert_eq!(
+        denied.list().len(),
+        forbidden.len(),
+        "each is denied, and for its own reason: {denied:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_commands_on_the_page_print_what_it_says() {
+    let stage = Stage::start().await;
+    let russet = Russet::connect(&stage.server.url()).await.unwrap();
+    let names: Cache<u64, String> = Cache::builder(&russet, "names").build().unwrap();
+    names.put(&42, &"Ada".to_owned()).await.unwrap();
+    let views = Counters::builder(&russet, "site").build().unwrap();
+    views.add("/home", 1).await.unwrap();
+    views.add("/home", 1).await.unwrap();
+    let board = Leaderboard::builder(&russet, "game_scores").build().unwrap();
+    board.add("player1", 1_700.0).await.unwrap();
+
+    let (_, console) = PAGE.split_once("```console\n").unwrap();
+    let (console, _) = console.split_once("```").unwrap();
+    let mut commands = 0;
+    for block in console.split("$ redis-cli ").skip(1) {
+        let (command, printed) = block.split_once('\n').unwrap();
+        let mut words: Vec<_> = command.split(' ').map(|word| word.trim_matches('\'')).collect();
+        if words[0] == "--scan" {
+            // The program's own loop over SCAN.
+            words = vec!["KEYS", words[2]];
+        }
+        let reply = stage.server.command(&words).await.unwrap();
+        assert_eq!(as_redis_cli_prints(&reply), printed, "{command}");
+        commands += 1;
+    }
+    assert_eq!(commands, 5);
+}
+
+/// What `redis-cli` prints when it does not write to a terminal, as in a script.
+fn as_redis_cli_prints(reply: &Reply) -> String {
+    match reply {
+        Reply::List(replies) => replies.iter().map(as_redis_cli_prints).collect(),
+        Reply::Int(number) => format!("{number}\n"),
+        other => format!("{}\n", other.text().unwrap()),
+    }
+}
+
+#[test]
+fn the_page_and_the_code_list_the_same_keys() {
+    let code =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/keys.rs")).unwrap();
+    let code: BTreeSet<_> = code
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | `")?.split_once('`'))
+        .map(|(pattern, _)| format!("russet:{pattern}"))
+        .collect();
+    let page: BTreeSet<_> = table().into_iter().map(|row| row.pattern).collect();
+    assert_eq!(code, page);
+}
+
+#[test]
+fn every_public_call_is_made_here() {
+    let calls = include_str!("keys.rs");
+    for block in ["cache", "counters", "leaderboard"] {
+        let (_, made) = calls.split_once(&format!("async fn every_call_of_the_{block}")).unwrap();
+        let (made, _) = made.split_once("\n}\n").unwrap();
+        for name in public_functions(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(block))
+        {
+            let is_called =
+                made.contains(&format!(".{name}(")) || made.contains(&format!("::{name}("));
+            assert!(is_called, "{block}: {name} is not called, so its keys are not looked at");
+        }
+    }
+}
+
+fn public_functions(folder: &Path) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for file in fs::read_dir(folder).unwrap() {
+        let source = fs::read_to_string(file.unwrap().path()).unwrap();
+        for line in source.lines() {
+            let line = line.trim_start();
+            let Some(line) = line.strip_prefix("pub fn ").or(line.strip_prefix("pub async fn "))
+            else {
+                continue;
+            };
+            names.insert(line.split(['(', '<']).next().unwrap().to_owned());
+        }
+    }
+    assert!(!names.is_empty(), "{}", folder.display());
+    names
+}
+
+/// Row by row what the page says.
+struct Row {
+    pattern: String,
+    kind: String,
+    /// The longest time to live; `None` when russet never ends the key.
+    longest: Option<Duration>,
+}
+
+fn table() -> Vec<Row> {
+    let rows: Vec<_> = PAGE
+        .lines()
+        .filter(|line| line.starts_with("| `russet:"))
+        .map(|line| {
+            let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+            let [pattern, kind, ends_by, longest, _owner, _holds] = cells[..] else {
+                panic!("six columns: {line}")
+            };
+            assert_eq!(ends_by == "TTL", longest != "–", "{line}");
+            Row {
+                pattern: pattern.trim_matches('`').to_owned(),
+                kind: kind.to_owned(),
+                longest: (ends_by == "TTL").then(|| duration(longest)),
+            }
+        })
+        .collect();
+    assert!(rows.len() > 5);
+    rows
+}
+
+/// `7 d 1 h` as a duration.
+fn duration(text: &str) -> Duration {
+    let units = BTreeMap::from([("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)]);
+    let words: Vec<_> = text.split(' ').collect();
+    let seconds = words.chunks(2).map(|pair| pair[0].parse::<u64>().unwrap() * units[pair[1]]);
+    Duration::from_secs(seconds.sum())
+}
+
+/// Whether the key is of this form: `<…>` stands for one or more of the bytes that a name can have.
+fn is_of_form(key: &str, pattern: &str) -> bool {
+    match pattern.split_once('<') {
+        None => key == pattern,
+        Some((literal, rest)) => {
+            let (_, pattern) = rest.split_once('>').unwrap();
+            let Some(key) = key.strip_prefix(literal) else { return false };
+            let is_outside = |c: char| !c.is_ascii_alphanumeric() && !"_.-%".contains(c);
+            let name = key.find(is_outside).unwrap_or(key.len());
+            name > 0 && is_of_form(&key[name..], pattern)
+        }
+    }
+}
+
+#[test]
+fn a_pattern_matches_its_form_only() {
+    let pattern = "russet:{cache:<name>:<partition>}:entry:<key>";
+    assert!(is_of_form("russet:{cache:a%3Ab:7}:entry:k", pattern));
+    for other in
+        ["russet:{cache:a}:entry:k", "russet:{cache:a:7}:entry:", "russet:{cache:a:7}:entry:k:l"]
+    {
+        assert!(!is_of_form(other, pattern), "{other}");
+    }
+    assert_eq!(duration("7 d 1 h"), Duration::from_secs(608_400));
+}
+
+struct Stage {
+    server: TestServer,
+}
+
+impl Stage {
+    async fn start() -> Self {
+        Self { server: TestServer::start().await.unwrap() }
+    }
+
+    /// Makes the user of the page, word by word, and logs in as it.
+    async fn connect_as_documented(&self) -> Russet {
+        let line = PAGE.lines().find(|line| line.starts_with("ACL SETUSER ")).unwrap();
+        let words: Vec<_> = line.split(' ').collect();
+        self.server.command(&words).await.unwrap();
+        let password = words.iter().find_map(|word| word.strip_prefix('>')).unwrap();
+        let builder = Russet::builder().url(self.server.url()).user(words[2]).password(password);
+        builder.connect().await.unwrap()
+    }
+
+    /// Finds the row of every key and channel that is there now, and checks type and expiry.
+    async fn observe(&self, seen: &mut BTreeSet<String>) {
+        let rows = table();
+        let row_of = |key: &str| {
+            let mut of_form = rows.iter().filter(|row| is_of_form(key, &row.pattern));
+            let row = of_form.next().unwrap_or_else(|| panic!("{key} is no row of docs/keys.md"));
+            assert!(of_form.next().is_none(), "{key} is more than one row");
+            row
+        };
+        for key in self.server.command(&["KEYS", "*"]).await.unwrap().texts() {
+            let row = row_of(key);
+            let kind = self.server.command(&["TYPE", key]).await.unwrap();
+            let ttl = self.server.command(&["PTTL", key]).await.unwrap().int().unwrap();
+            if ttl == -2 {
+                continue; // expired meanwhile
+            }
+            assert_eq!(kind.text(), Some(row.kind.as_str()), "{key}");
+            match row.longest {
+                Some(longest) => {
+                    assert!((0..=longest.as_millis() as i64).contains(&ttl), "{key}: {ttl} ms")
+                }
+                None => assert_eq!(ttl, -1, "{key}"),
+            }
+            seen.insert(row.pattern.clone());
+        }
+        for channel in self.server.command(&["PUBSUB", "CHANNELS"]).await.unwrap().texts() {
+            let row = row_of(channel);
+            assert_eq!(row.kind, "channel");
+            seen.insert(row.pattern.clone());
+        }
+    }
+}
+
+struct Table;
+
+impl Loader<u64, String> for Table {
+    async fn load(&self, id: &u64) -> Result<Option<String>, BoxError> {
+        Ok((*id < 100).then(|| format!("User {id}")))
+    }
+}
+
+/// Answers whether a caller of another process was woken with what this one loaded.
+async fn every_call_of_the_cache(
+    stage: &Stage,
+    russet: &Russet,
+    other_process: &Russet,
+    seen: &mut BTreeSet<String>,
+) -> bool {
+    let users: Cache<u64, String> = Cache::builder(russet, "users")
+        .ttl(Duration::from_secs(300))
+        .null_ttl(Duration::from_secs(30))
+        .ttl_jitter(0.1)
+        .fill_lease(Duration::from_secs(5))
+        .max_value_bytes(1_000)
+        .max_bypass(4)
+        .loader(Table)
+        .codec(Json)
+        .build()
+        .unwrap();
+    assert!(users.get(&1).await.unwrap().is_some());
+    assert!(users.get(&404).await.unwrap().is_none());
+    assert!(users.get_with_source(&2).await.unwrap().is_some());
+    assert_eq!(users.get_many(&[1, 3, 405]).await.unwrap().iter().flatten().count(), 2);
+    users.put(&4, &"User 4".into()).await.unwrap();
+    users.put(&5, &"User 5".into()).ttl(Duration::from_secs(10)).await.unwrap();
+    stage.observe(seen).await;
+    users.invalidate(&4).await.unwrap();
+
+    let texts: Cache<str, String> = Cache::builder(russet, "a:b}{*").build().unwrap();
+    let none = async || Ok::<_, BoxError>(None);
+    texts.get_with("a key: \r\n}{", async || Ok::<_, BoxError>("x".to_owned())).await.unwrap();
+    assert!(texts.find_with("2", none).await.unwrap().is_none());
+    assert!(texts.find_with_source("3", none).await.unwrap().value.is_none());
+    let failed =
+        texts.get_with("4", async || Err::<String, BoxError>("no such table".into())).await;
+    assert!(failed.is_err());
+    assert_eq!(texts.stats().load_errors, 1);
+    stage.observe(seen).await;
+
+    // A load under way: a lease, and the list of who waits for it in another process.
+    let elsewhere: Cache<str, String> = Cache::builder(other_process, "a:b}{*").build().unwrap();
+    let (go_on, may_go_on) = oneshot::channel::<()>();
+    let (has_begun, begun) = oneshot::channel();
+    let slow = async move || {
+        let _ = has_begun.send(());
+        let _ = may_go_on.await;
+        Ok::<_, BoxError>("loaded".to_owned())
+    };
+    let leader = tokio::spawn(async move { texts.get_with("slow", slow).await });
+    begun.await.unwrap();
+    let waiter = tokio::spawn(async move {
+        elsewhere.get_with("slow", async || Err::<String, BoxError>("loaded twice".into())).await
+    });
+    eventually(LONG, async || {
+        let lists = stage.server.command(&["KEYS", "*:waiters:slow"]).await.unwrap();
+        if lists.list().is_empty() { Err("nobody waits") } else { Ok(()) }
+    })
+    .await;
+    stage.observe(seen).await;
+    go_on.send(()).unwrap();
+    leader.await.unwrap().unwrap() == "loaded" && waiter.await.unwrap().unwrap() == "loaded"
+}
+
+async fn every_call_of_the_counters(russet: &Russet) {
+    let [minute, _, day, _] = Granularity::ALL;
+    let views = Counters::builder(russet, "site: a}{*")
+        .time_zone("America/New_York")
+        .retention(minute, Duration::from_secs(3_600))
+        .build()
+        .unwrap();
+    let now = SystemTime::now();
+    views.add("/home?a=b:c", 1).await.unwrap();
+    views.add_at("/home?a=b:c", 1, now).await.unwrap();
+    assert_eq!(views.get("/home?a=b:c").await.unwrap().total, 2);
+    assert_eq!(views.get_at("/home?a=b:c", now).await.unwrap().total, 2);
+    assert_eq!(views.total("/home?a=b:c").await.unwrap(), 2);
+    for granularity in Granularity::ALL {
+        let points = views.series("/home?a=b:c", granularity, ..).await.unwrap();
+        assert_eq!(points.iter().map(|point| point.count).sum::<u64>(), 2);
+    }
+    // Midnight may come before this one.
+    assert!(views.top(day, 10).await.unwrap().len() <= 1);
+    assert_eq!(views.top_at(day, now, 10).await.unwrap().len(), 1);
+    assert_eq!(views.top_total(10).await.unwrap().len(), 1);
+}
+
+async fn every_call_of_the_leaderboard(russet: &Russet) {
+    let board = Leaderboard::builder(russet, "game: a}{*").max_size(100).build().unwrap();
+    board.add("player: 1", 1_000.0).await.unwrap();
+    board.add_many([("player2", 1.0), ("player3", 2.0), ("player4", 3.0)]).await.unwrap();
+    board.increment("player: 1", 200.0).await.unwrap();
+    assert!(board.remove("player4").await.unwrap());
+    assert_eq!(board.trim(2).await.unwrap(), 1);
+    assert_eq!(board.top(10).await.unwrap().len(), 2);
+    assert_eq!(board.page(1, 10).await.unwrap().len(), 1);
+    assert_eq!(board.around("player: 1", 3).await.unwrap().len(), 2);
+    assert_eq!(board.standing("player: 1").await.unwrap().unwrap().rank, Some(1));
+    assert_eq!(board.rank("player: 1").await.unwrap(), Some(1));
+    assert_eq!(board.score("player: 1").await.unwrap(), Some(1_200.0));
+    assert_eq!(board.count().await.unwrap(), 2);
+}
