@@ -118,6 +118,8 @@ mod guide {
     #[cfg(all(feature = "counters", feature = "leaderboard"))]
     #[doc = include_str!("../../../docs/guide/statistics.md")]
     mod statistics {}
+    #[doc = include_str!("../../../docs/guide/operations.md")]
+    mod operations {}
     #[cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
     #[doc = include_str!("../../../docs/guide/testing.md")]
     mod testing {}

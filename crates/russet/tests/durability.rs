@@ -36,19 +36,22 @@ async fn a_write_says_how_many_replicas_have_it() -> Outcome {
     assert_eq!((value, alone.replicas, alone.in_full), (raw::Value::Int(1), 0, false));
 
     let replica = TestServer::builder().replica_of(address).start().await?;
-    let reached = eventually(LONG, async || {
-        let (_, reached) = raw::durable(&one, &["INCR", "n"]).await.map_err(|e| e.to_string())?;
-        if reached.in_full { Ok(reached) } else { Err(format!("{reached:?}")) }
+    let value = eventually(LONG, async || {
+        let (value, reached) =
+            raw::durable(&one, &["INCR", "n"]).await.map_err(|e| e.to_string())?;
+        if reached.in_full && reached.replicas == 1 {
+            Ok(value)
+        } else {
+            Err(format!("{reached:?}"))
+        }
     })
     .await;
-    assert_eq!(reached.replicas, 1);
-    let (value, _) = raw::durable(&one, &["INCR", "n"]).await?;
     let there = replica.command(&["GET", "n"]).await?.int();
     assert_eq!(value, raw::Value::Int(there.unwrap_or_default()), "on the replica when it is told");
 
     let two = russet.durability(replicated(2, patience));
     let (_, reached) = raw::durable(&two, &["INCR", "n"]).await?;
-    assert_eq!((reached.replicas, reached.in_full), (1, false));
+    assert!(reached.replicas <= 1 && !reached.in_full, "{reached:?}");
     let (_, reached) = raw::durable(&russet, &["INCR", "n"]).await?;
     assert!(reached.in_full, "the server's default is reached by its answer");
     Ok(())
@@ -111,7 +114,7 @@ async fn a_durability_of_nothing_is_refused() -> Outcome {
 async fn each_node_of_a_cluster_waits_for_its_own_replicas() -> Outcome {
     let cluster = TestCluster::builder().replicas(1).start().await?;
     let russet = Russet::connect(&cluster.url()).await?;
-    let durable = russet.durability(replicated(1, Duration::from_secs(1)));
+    let durable = russet.durability(replicated(1, LONG));
     for n in 0..20 {
         let key = format!("key-{n}");
         let (value, reached) = raw::durable(&durable, &["INCR", &key]).await?;

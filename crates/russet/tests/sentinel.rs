@@ -17,7 +17,9 @@ const RECOVERY: Duration = Duration::from_secs(2);
 const STALE: Duration = Duration::from_secs(1);
 
 fn builder(sentinel: &TestSentinel) -> RussetBuilder {
-    Russet::builder().url(sentinel.url()).timeout(Duration::from_millis(500))
+    let builder = Russet::builder().url(sentinel.url()).timeout(Duration::from_millis(500));
+    // Starting a handle is not what these tests are about.
+    builder.connect_timeout(Duration::from_secs(5))
 }
 
 async fn increment(russet: &Russet) -> Result<i64, russet::Error> {
@@ -67,7 +69,7 @@ async fn one_sentinel_of_three_is_enough() -> Outcome {
     let sentinel = TestSentinel::start().await?;
     sentinel.sentinels()[0].kill().await?;
     sentinel.sentinels()[1].pause()?;
-    let russet = builder(&sentinel).connect().await?;
+    let russet = builder(&sentinel).connect_timeout(LONG).connect().await?;
     assert_eq!(increment(&russet).await?, 1);
     Ok(())
 }

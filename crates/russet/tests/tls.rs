@@ -3,7 +3,10 @@
 use std::error::Error;
 use std::time::Duration;
 
-use russet::testing::{Proxy, TestCertificates, TestCluster, TestServer, eventually};
+use russet::testing::{
+    Proxy, TestCertificates, TestCluster, TestServer, WorkerProcess, eventually, is_worker,
+    worker_report,
+};
 use russet::{Advice, BoxError, Cache, ErrorKind, Russet, RussetBuilder, raw};
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -149,6 +152,42 @@ async fn a_cluster_speaks_tls_to_every_node() -> Outcome {
             assert_eq!(raw::command(&russet, &["INCR", &key]).await?, raw::Value::Int(2));
         }
     }
+    Ok(())
+}
+
+/// A process that has chosen its provider before: here ring's with another loader of keys, which is what names it.
+#[test]
+fn another_provider_process() -> Outcome {
+    #[derive(Debug)]
+    struct Another;
+    impl rustls::crypto::KeyProvider for Another {
+        fn load_private_key(
+            &self,
+            _: rustls::pki_types::PrivateKeyDer<'static>,
+        ) -> Result<std::sync::Arc<dyn rustls::sign::SigningKey>, rustls::Error> {
+            Err(rustls::Error::General("it has none".into()))
+        }
+    }
+    if !is_worker() {
+        return Ok(());
+    }
+    let ring = rustls::crypto::ring::default_provider();
+    let another = rustls::crypto::CryptoProvider { key_provider: &Another, ..ring };
+    another.install_default().map_err(|_| "a provider was there")?;
+    let certificates = TestCertificates::new()?;
+    let error = trusting(&certificates, "rediss://127.0.0.1:1".into()).connect_lazily();
+    worker_report(&format!("refused: {:?}", error.unwrap_err()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_process_with_another_provider_is_told() -> Outcome {
+    let mut process = WorkerProcess::spawn("another_provider_process", &[])?;
+    let line = process.line_starting("refused: ").await?;
+    assert!(
+        line.contains("Invalid") && line.contains("has installed the provider Another"),
+        "{line}"
+    );
     Ok(())
 }
 

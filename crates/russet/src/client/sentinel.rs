@@ -129,32 +129,28 @@ impl Sentinels {
 
 impl Sentinel {
     async fn primary(&self, name: &str) -> Result<Primary> {
-        let mut open = self.open.lock().await;
-        let answer = timeout(ANSWER_WITHIN, self.ask(&mut open, name)).await.unwrap_or_else(|_| {
+        timeout(ANSWER_WITHIN, self.ask(name)).await.unwrap_or_else(|_| {
             Err(Error::new(
                 ErrorKind::Unreachable,
                 Advice::RetryAfter(fault::RECOVERING),
                 format_args!("the sentinel at {self} does not answer"),
             ))
-        });
-        if answer.is_err() {
-            *open = None;
-        }
-        answer
+        })
     }
 
-    async fn ask(&self, open: &mut Option<Aside>, name: &str) -> Result<Primary> {
-        let open = match open {
-            Some(open) => open,
-            None => {
-                let new = Aside::open(&self.address, self.tls.as_ref(), &self.login);
-                open.insert(new.await?)
-            }
+    async fn ask(&self, name: &str) -> Result<Primary> {
+        let mut open = self.open.lock().await;
+        // Put back when it has answered: one that was given up while it was asked is not used again.
+        let mut aside = match open.take() {
+            Some(aside) => aside,
+            None => Aside::open(&self.address, self.tls.as_ref(), &self.login).await?,
         };
         let mut question = redis::cmd("SENTINEL");
         question.arg("MASTER").arg(name);
-        let answer: Result<HashMap<String, String>, _> = question.query_async(&mut open.wire).await;
+        let answer: Result<HashMap<String, String>, _> =
+            question.query_async(&mut aside.wire).await;
         let fields = answer.map_err(|error| fault::not_connected(&self.address, &error))?;
+        *open = Some(aside);
         let text = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
         match (text("port").parse(), text("config-epoch").parse()) {
             (Ok(port), Ok(epoch)) => {
