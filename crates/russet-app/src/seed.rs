@@ -7,6 +7,8 @@ use futures_util::future::try_join_all;
 use crate::db::User;
 use crate::{AppState, Failure};
 
+/// The milestone of a database that has been filled: users who were all deleted do not come back.
+const FIRST_START: &str = "first_start";
 /// Users and players of the first start.
 const FIRST_USERS: u32 = 100;
 const FIRST_PLAYERS: u32 = 10;
@@ -52,11 +54,15 @@ const LAST_NAMES: [&str; 16] = [
     "Pippin",
 ];
 
-/// Fills empty stores, so that nothing is blank at first sight. What cannot be filled is logged and left.
+/// Fills new stores, so that nothing is blank at first sight: a database once in its life, a leaderboard when it is
+/// empty. What cannot be filled is logged and left.
 pub async fn first_start(state: &AppState) {
     let filled = async {
-        if state.db.count_users().await? == 0 {
-            users(state, FIRST_USERS, |_| {}).await?;
+        if !state.db.has_passed(FIRST_START).await? {
+            if state.db.count_users().await? == 0 {
+                users(state, FIRST_USERS, |_| {}).await?;
+            }
+            state.db.pass(FIRST_START).await?;
         }
         if state.board.count().await? == 0 {
             players(state, FIRST_PLAYERS, |_| {}).await?;

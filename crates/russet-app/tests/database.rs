@@ -40,25 +40,27 @@ claims! {
     a_user_with_the_largest_id_does_not_end_all_creation
     a_batch_leaves_those_who_are_there
     a_list_goes_on_after_an_id
+    a_write_leaves_a_note_until_a_later_write_removes_it
+    a_milestone_is_passed_once
     several_processes_open_a_new_database_at_once
 }
 
 async fn a_user_is_created_found_changed_and_deleted(url: &str) {
     let db = Database::open(url).await.unwrap();
-    let ada = db.create_user(&named("Ada")).await.unwrap();
+    let ada = create(&db, &named("Ada")).await;
     assert_eq!(db.find_user(ada.id).await.unwrap(), Some(ada.clone()));
     assert_eq!(db.find_user(ada.id + 1).await.unwrap(), None);
 
-    let (changed, new) = db.put_user(ada.id, &named("Ada King")).await.unwrap();
+    let (changed, new) = put(&db, ada.id, &named("Ada King")).await;
     assert!(!new && changed.name == "Ada King" && changed.created_at == ada.created_at);
-    let (same, new) = db.put_user(ada.id, &named("Ada King")).await.unwrap();
+    let (same, new) = put(&db, ada.id, &named("Ada King")).await;
     assert!(!new && same == changed, "a write that changes nothing makes nothing");
-    let (grace, new) = db.put_user(700, &named("Grace")).await.unwrap();
+    let (grace, new) = put(&db, 700, &named("Grace")).await;
     assert!(new && grace.id == 700);
     assert_eq!(db.count_users().await.unwrap(), 2);
 
-    assert!(db.delete_user(700).await.unwrap());
-    assert!(!db.delete_user(700).await.unwrap());
+    assert!(db.delete_user(700, &[]).await.unwrap().outcome);
+    assert!(!db.delete_user(700, &[]).await.unwrap().outcome);
     assert_eq!(db.find_user(700).await.unwrap(), None);
 }
 
@@ -71,7 +73,7 @@ async fn what_is_stored_comes_back_as_it_was(url: &str) {
             email: format!("{}@example.com", "e".repeat(60)),
             created_at: Some(1_795_645_839.723_243_2 + f64::from(id) / 7.0),
         };
-        let (stored, _) = db.put_user(id.into(), &user).await.unwrap();
+        let (stored, _) = put(&db, id.into(), &user).await;
         assert_eq!((stored.name, stored.email), (user.name, user.email));
         assert_eq!(Some(stored.created_at), user.created_at, "to the last bit");
     }
@@ -82,7 +84,7 @@ async fn of_many_who_put_one_id_one_made_it(url: &str) {
     for id in 1..=10 {
         let writers = (0..8).map(|number| {
             let db = db.clone();
-            async move { db.put_user(id, &named(&format!("writer {number}"))).await.unwrap() }
+            async move { put(&db, id, &named(&format!("writer {number}"))).await }
         });
         let outcomes = join_all(writers).await;
         assert_eq!(outcomes.iter().filter(|(_, new)| *new).count(), 1, "{outcomes:?}");
@@ -95,9 +97,7 @@ async fn many_write_at_once_and_none_is_lost(url: &str) {
     let db = Database::open(url).await.unwrap();
     let creations = (0..50).map(|number| {
         let db = db.clone();
-        tokio::spawn(
-            async move { db.create_user(&named(&format!("user {number}"))).await.unwrap() },
-        )
+        tokio::spawn(async move { create(&db, &named(&format!("user {number}"))).await })
     });
     let created = try_join_all(creations).await.unwrap();
     let mut ids: Vec<_> = created.iter().map(|user| user.id).collect();
@@ -109,9 +109,9 @@ async fn many_write_at_once_and_none_is_lost(url: &str) {
 
 async fn a_user_with_the_largest_id_does_not_end_all_creation(url: &str) {
     let db = Database::open(url).await.unwrap();
-    db.put_user(i64::MAX, &named("Omega")).await.unwrap();
+    put(&db, i64::MAX, &named("Omega")).await;
     for name in ["Alpha", "Beta"] {
-        let user = db.create_user(&named(name)).await.unwrap();
+        let user = create(&db, &named(name)).await;
         assert!((1..i64::MAX).contains(&user.id), "{user:?}");
         assert_eq!(db.find_user(user.id).await.unwrap(), Some(user));
     }
@@ -119,12 +119,37 @@ async fn a_user_with_the_largest_id_does_not_end_all_creation(url: &str) {
 
 async fn a_batch_leaves_those_who_are_there(url: &str) {
     let db = Database::open(url).await.unwrap();
-    let (grace, _) = db.put_user(2, &named("Grace")).await.unwrap();
+    let (grace, _) = put(&db, 2, &named("Grace")).await;
     let batch: Vec<_> = (1..=3).map(|id| user(id, "batch")).collect();
     assert_eq!(db.insert_missing_users(&batch).await.unwrap(), 2);
     assert_eq!(db.insert_missing_users(&batch).await.unwrap(), 0);
     assert_eq!(db.find_user(2).await.unwrap(), Some(grace));
     assert_eq!(db.find_user(3).await.unwrap(), Some(user(3, "batch")));
+}
+
+async fn a_write_leaves_a_note_until_a_later_write_removes_it(url: &str) {
+    let db = Database::open(url).await.unwrap();
+    let first = db.put_user(1, &named("Ada"), &[]).await.unwrap();
+    let second = db.delete_user(1, &[]).await.unwrap();
+    let notes = db.stale_copies().await.unwrap();
+    assert_eq!(notes, [(first.note, 1), (second.note, 1)]);
+    let third = db.create_user(&named("Grace"), &[first.note, second.note]).await.unwrap();
+    assert_eq!(db.stale_copies().await.unwrap(), [(third.note, third.outcome.id)]);
+    assert!(third.note > second.note, "a number is never given twice");
+
+    let all: Vec<_> = (1..=2_500).chain([third.note]).collect();
+    let last = db.put_user(7, &named("Alan"), &all).await.unwrap();
+    assert_eq!(db.stale_copies().await.unwrap(), [(last.note, 7)], "however many there are");
+}
+
+async fn a_milestone_is_passed_once(url: &str) {
+    let db = Database::open(url).await.unwrap();
+    assert!(!db.has_passed("first start").await.unwrap());
+    for _ in 0..2 {
+        db.pass("first start").await.unwrap();
+        assert!(db.has_passed("first start").await.unwrap());
+    }
+    assert!(!db.has_passed("another").await.unwrap());
 }
 
 async fn a_list_goes_on_after_an_id(url: &str) {
@@ -153,7 +178,7 @@ async fn mariadb_keeps_what_it_acknowledged_over_a_kill_and_its_absence_is_told_
     server.create("russet").await;
     let db = Database::open(&server.url("russet")).await.unwrap();
     assert_eq!(db.version().await.unwrap().kind, "mariadb");
-    let ada = db.create_user(&named("Ada")).await.unwrap();
+    let ada = create(&db, &named("Ada")).await;
 
     server.kill().await;
     let asked = Instant::now();
@@ -195,6 +220,14 @@ async fn fresh_mariadb() -> Option<String> {
     let name = format!("russet_{}", NEXT.fetch_add(1, Ordering::Relaxed));
     server.create(&name).await;
     Some(server.url(&name))
+}
+
+async fn create(db: &Database, user: &NewUser) -> User {
+    db.create_user(user, &[]).await.unwrap().outcome
+}
+
+async fn put(db: &Database, id: i64, user: &NewUser) -> (User, bool) {
+    db.put_user(id, user, &[]).await.unwrap().outcome
 }
 
 fn named(name: &str) -> NewUser {

@@ -233,6 +233,32 @@ async fn an_invalidation_lets_the_waiters_load_afresh_at_once() -> Outcome {
     Ok(())
 }
 
+#[tokio::test]
+async fn who_asks_after_an_invalidation_does_not_share_a_load_that_began_before() -> Outcome {
+    let (_server, one, _) = fleet().await?;
+    let cache = users(&one, LONG)?;
+    let (has_read, was_read) = oneshot::channel();
+    let (go_on, may_go_on) = oneshot::channel::<()>();
+    let early = cache.clone();
+    let late = tokio::spawn(async move {
+        let load = async || {
+            let read = loaded("old");
+            let _ = has_read.send(());
+            let _ = may_go_on.await;
+            read
+        };
+        early.get_with("1", load).await
+    });
+    was_read.await?;
+    cache.invalidate("1").await?;
+    let after = tokio::time::timeout(LONG / 2, cache.get_with("1", async || loaded("new")));
+    assert_eq!(after.await??, "new");
+    go_on.send(()).ok();
+    assert_eq!(late.await??, "old", "its caller asked before the change");
+    assert_eq!(cache.get("1").await?.as_deref(), Some("new"));
+    Ok(())
+}
+
 /// How a loader can end without a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {

@@ -207,6 +207,28 @@ async fn a_paused_server_ends_no_call_late_and_is_used_again_when_it_goes_on() -
 }
 
 #[tokio::test]
+async fn a_single_caller_of_a_silent_server_is_soon_refused_at_once() -> Outcome {
+    let server = TestServer::start().await?;
+    let proxy = Proxy::to(&server).await?;
+    // With the usual timeouts of a second: one caller alone never fails three times within a second.
+    let russet = Russet::connect(&proxy.url()).await?;
+    proxy.hang().await?;
+    // One call that is not answered; then, until the question that follows it is not answered either, another.
+    assert!(ping(&russet).await.is_err());
+    let given_up = tokio::time::timeout(Duration::from_millis(300), ping(&russet)).await;
+    assert!(given_up.is_err());
+    assert!(ping(&russet).await.is_err());
+    let started = Instant::now();
+    for _ in 0..20 {
+        assert!(ping(&russet).await.is_err());
+    }
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    proxy.heal().await?;
+    answers_again(&russet).await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn no_caller_gets_the_answer_of_another_one_that_was_cancelled() -> Outcome {
     let server = TestServer::start().await?;
     let proxy = Proxy::to(&server).await?;

@@ -72,6 +72,7 @@ impl Serve {
                 (None, None) => return Err("no Redis server is configured".into()),
             };
             let state = AppState::new(builder.connect_lazily()?, db.clone())?;
+            state.users.recover().await?;
             greet(&state, listener.local_addr()?, private.as_ref()).await;
             seed::first_start(&state).await;
             let server = Server::new().max_body_bytes(LONGEST_BODY);

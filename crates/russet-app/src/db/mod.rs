@@ -1,8 +1,10 @@
 //! The record store: SQLite, or MySQL and MariaDB. Both take the same statements, but for the few that say so.
 
+mod milestones;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod sqlite;
+mod stale_copies;
 mod users;
 
 use std::fmt;
@@ -15,6 +17,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use crate::Failure;
 
+pub use stale_copies::Written;
 pub use users::{NewUser, User};
 
 /// A failed call to the record store.
@@ -137,12 +140,32 @@ pub struct Version {
     pub number: String,
 }
 
-/// The tables' history of one kind of database, in order; a file that has been released is never changed.
-fn migrator(history: &[(i64, &'static str, &'static str)]) -> Migrator {
-    let migration = |&(version, name, sql): &(i64, &'static str, &'static str)| {
+/// The tables' history in the folder of one kind of database, in order; a file that has been released is never
+/// changed.
+macro_rules! history {
+    ($folder:literal) => {
+        $crate::db::migrator([
+            (1, "users", include_str!(concat!("migrations/", $folder, "/0001_users.sql"))),
+            (
+                2,
+                "milestones",
+                include_str!(concat!("migrations/", $folder, "/0002_milestones.sql")),
+            ),
+            (
+                3,
+                "stale_copies",
+                include_str!(concat!("migrations/", $folder, "/0003_stale_copies.sql")),
+            ),
+        ])
+    };
+}
+use history;
+
+fn migrator<const N: usize>(history: [(i64, &'static str, &'static str); N]) -> Migrator {
+    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    Migrator::with_migrations(history.iter().map(migration).collect())
+    Migrator::with_migrations(history.into_iter().map(migration).collect())
 }
 
 /// The sentence for a database that cannot be opened.

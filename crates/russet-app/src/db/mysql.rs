@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::MySqlPool;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 
-use super::{DbError, Version, cannot_use, migrator};
+use super::{DbError, Version, cannot_use, history};
 use crate::Failure;
 
 const CONNECTIONS: u32 = 16;
@@ -45,8 +45,7 @@ async fn migrate(pool: &MySqlPool) -> Result<(), Failure> {
     if locked != Some(1) {
         return Err("another process has been changing its tables for a minute".into());
     }
-    let history = [(1, "users", include_str!("migrations/mysql/0001_users.sql"))];
-    let migrated = migrator(&history).run(&mut *connection).await;
+    let migrated = history!("mysql").run(&mut *connection).await;
     // A connection that is given back keeps its locks.
     sqlx::query("DO RELEASE_LOCK('russet migrations')").execute(&mut *connection).await?;
     Ok(migrated?)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use super::{DbError, Version, cannot_use, migrator};
+use super::{DbError, Version, cannot_use, history};
 use crate::Failure;
 
 /// Reading scales with connections, writing does not: one writer at a time is SQLite's rule.
@@ -35,8 +35,7 @@ pub(super) async fn open(url: &str) -> Result<(SqlitePool, String), Failure> {
 /// that open a new database at once, one makes the tables.
 async fn migrate(pool: &SqlitePool) -> Result<(), Failure> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-    let history = [(1, "users", include_str!("migrations/sqlite/0001_users.sql"))];
-    migrator(&history).run(&mut *transaction).await?;
+    history!("sqlite").run(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(())
 }

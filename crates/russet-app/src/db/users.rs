@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Database, DbError, Store, on_store};
+use super::stale_copies::write_with_note;
+use super::{Database, DbError, Store, Written, on_store};
 
 /// A user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -73,58 +74,70 @@ impl Database {
         Ok(rows.into_iter().map(User::from).collect())
     }
 
-    /// Stores a new user under a new id.
+    /// Stores a new user under a new id. Removes the notes of these `dropped` copies.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn create_user(&self, user: &NewUser) -> Result<User, DbError> {
-        let created_at = user.created_at.unwrap_or_else(now);
+    /// When the database fails; then nothing was changed.
+    pub async fn create_user(
+        &self,
+        user: &NewUser,
+        dropped: &[i64],
+    ) -> Result<Written<User>, DbError> {
         // The store's next number; when there is none behind the largest id, any that is free.
         let mut wanted = None;
         for _ in 1..TRIES {
-            match self.insert_user(wanted, user, created_at).await {
+            match self.insert_user(wanted, user, dropped).await {
                 Err(error) if is_taken(&error) => wanted = Some(rand::random_range(1..=i64::MAX)),
+                Err(error) if is_conflict(&error) => {}
                 done => return Ok(done?),
             }
         }
-        Ok(self.insert_user(wanted, user, created_at).await?)
+        Ok(self.insert_user(wanted, user, dropped).await?)
     }
 
     async fn insert_user(
         &self,
         id: Option<i64>,
-        NewUser { name, email, .. }: &NewUser,
-        created_at: f64,
-    ) -> Result<User, sqlx::Error> {
-        let id = on_store!(&self.store, pool => {
-            let insert = sqlx::query(INSERT).bind(id).bind(name).bind(email).bind(created_at);
-            insert.execute(pool).await?.new_id()
-        });
-        Ok(User { id, name: name.clone(), email: email.clone(), created_at })
+        user: &NewUser,
+        dropped: &[i64],
+    ) -> Result<Written<User>, sqlx::Error> {
+        let NewUser { name, email, created_at } = user.clone();
+        let created_at = created_at.unwrap_or_else(now);
+        Ok(write_with_note!(&self.store, dropped, transaction => {
+            let insert = sqlx::query(INSERT).bind(id).bind(&name).bind(&email).bind(created_at);
+            let id = insert.execute(&mut *transaction).await?.new_id();
+            (id, User { id, name, email, created_at })
+        }))
     }
 
-    /// Stores a user under this id, over the one that is there; answers whether there was none.
+    /// Stores a user under this id, over the one that is there; answers whether there was none. Removes the notes
+    /// of these `dropped` copies.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn put_user(&self, id: i64, user: &NewUser) -> Result<(User, bool), DbError> {
+    /// When the database fails; then nothing was changed.
+    pub async fn put_user(
+        &self,
+        id: i64,
+        user: &NewUser,
+        dropped: &[i64],
+    ) -> Result<Written<(User, bool)>, DbError> {
         for _ in 1..TRIES {
-            match self.update_or_insert_user(id, user).await {
+            match self.update_or_insert_user(id, user, dropped).await {
                 // Another process made the user between the two statements: an update after all.
                 Err(error) if is_conflict(&error) => {}
                 done => return Ok(done?),
             }
         }
-        Ok(self.update_or_insert_user(id, user).await?)
+        Ok(self.update_or_insert_user(id, user, dropped).await?)
     }
 
     async fn update_or_insert_user(
         &self,
         id: i64,
         NewUser { name, email, created_at }: &NewUser,
-    ) -> Result<(User, bool), sqlx::Error> {
-        let (row, new): (Row, bool) = on_store!(&self.store, pool => {
-            let mut transaction = pool.begin().await?;
+        dropped: &[i64],
+    ) -> Result<Written<(User, bool)>, sqlx::Error> {
+        Ok(write_with_note!(&self.store, dropped, transaction => {
             let update = sqlx::query(UPDATE).bind(name).bind(email).bind(created_at).bind(id);
             let new = update.execute(&mut *transaction).await?.rows_affected() == 0;
             if new {
@@ -132,22 +145,24 @@ impl Database {
                 let insert = sqlx::query(INSERT).bind(id).bind(name).bind(email).bind(created_at);
                 insert.execute(&mut *transaction).await?;
             }
-            let row = sqlx::query_as(FIND).bind(id).fetch_one(&mut *transaction).await?;
-            transaction.commit().await?;
-            (row, new)
-        });
-        Ok((row.into(), new))
+            let row: Row = sqlx::query_as(FIND).bind(id).fetch_one(&mut *transaction).await?;
+            (id, (row.into(), new))
+        }))
     }
 
-    /// Deletes the user with this id; answers whether there was one.
+    /// Deletes the user with this id; answers whether there was one. Removes the notes of these `dropped` copies.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn delete_user(&self, id: i64) -> Result<bool, DbError> {
-        let deleted = on_store!(&self.store, pool => {
-            sqlx::query("DELETE FROM users WHERE id = ?").bind(id).execute(pool).await?.rows_affected()
-        });
-        Ok(deleted > 0)
+    /// When the database fails; then nothing was changed.
+    pub async fn delete_user(&self, id: i64, dropped: &[i64]) -> Result<Written<bool>, DbError> {
+        Ok(self.remove_user(id, dropped).await?)
+    }
+
+    async fn remove_user(&self, id: i64, dropped: &[i64]) -> Result<Written<bool>, sqlx::Error> {
+        Ok(write_with_note!(&self.store, dropped, transaction => {
+            let delete = sqlx::query("DELETE FROM users WHERE id = ?").bind(id);
+            (id, delete.execute(&mut *transaction).await?.rows_affected() > 0)
+        }))
     }
 
     /// Stores users under their own ids in one transaction; those whose id is taken are left as they are.

@@ -7,7 +7,7 @@ use russet_axum::extract::{Json, Path, Query};
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::{IntoParams, ToSchema};
 
-use super::openapi::ErrorBody;
+use super::openapi::{ErrorBody, RefusedBody};
 use crate::AppState;
 
 /// A score; whole ones are written without a decimal point.
@@ -80,7 +80,7 @@ pub struct Neighbours {
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct Points {
     /// 1 to 256 bytes, without control characters.
-    #[schema(required = true, example = "player1")]
+    #[schema(required = true, value_type = String, example = "player1")]
     player: Option<String>,
     /// What is added to the player's score; may be negative. Default 0.
     #[serde(default)]
@@ -130,6 +130,7 @@ pub async fn top(
     (status = 200, description = "The new score and rank", body = Updated),
     (status = 400, description = "The player is missing or a field is wrong", body = ErrorBody),
     (status = 503, description = "Redis is away; the text says whether the points may have been added", body = ErrorBody),
+    RefusedBody,
 ))]
 pub async fn update(
     State(app): State<AppState>,
@@ -171,6 +172,7 @@ pub async fn standing(
 /// Where the player called "update" stands.
 #[utoipa::path(get, path = "/api/leaderboard/update", tag = "statistics", params(Neighbours), responses(
     (status = 200, description = "As for every other player", body = Standing),
+    (status = 400, description = "A parameter out of range", body = ErrorBody),
     (status = 404, description = "No such player", body = ErrorBody),
     (status = 503, description = "Redis is away", body = ErrorBody),
 ))]

@@ -10,6 +10,8 @@ use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use russet_axum::ApiError;
 
+use super::openapi::ErrorBody;
+
 /// Upper bounds in seconds, from a cached answer to a slow database.
 const BUCKETS: [f64; 12] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
@@ -18,31 +20,31 @@ const UPKEEP: Duration = Duration::from_secs(5);
 
 static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
-/// Collects the process's metrics from here on. Called twice, it does nothing more.
+/// Collects the process's metrics from here on. Called again, it does nothing.
 pub fn collect() {
-    let handle = HANDLE.get_or_init(|| {
+    HANDLE.get_or_init(|| {
         let builder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS);
-        builder
+        let handle = builder
             .and_then(PrometheusBuilder::install_recorder)
-            .map_err(|error| {
-                tracing::warn!(%error, "metrics are not collected");
-            })
-            .ok()
+            .inspect_err(|error| tracing::warn!(%error, "metrics are not collected"))
+            .ok()?;
+        tokio::spawn(keep_small(handle.clone()));
+        Some(handle)
     });
-    if let Some(handle) = handle.clone() {
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(UPKEEP).await;
-                handle.run_upkeep();
-            }
-        });
+}
+
+async fn keep_small(handle: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(UPKEEP).await;
+        handle.run_upkeep();
     }
 }
 
 /// The process's metrics as Prometheus reads them.
 #[utoipa::path(get, path = "/metrics", tag = "operation", responses(
     (status = 200, description = "Prometheus text format 0.0.4", body = String, content_type = "text/plain"),
+    (status = 503, description = "They are not collected: the log says why", body = ErrorBody),
 ))]
 pub async fn render() -> Result<Response, ApiError> {
     let handle = HANDLE.get().and_then(Option::as_ref);

@@ -2,7 +2,7 @@
 
 use russet_axum::extract::Json;
 use serde::Serialize;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::{IntoResponses, OpenApi, ToSchema};
 
 use super::{demo, health, leaderboard, metrics, overview, users, views};
 
@@ -29,7 +29,7 @@ use super::{demo, health, leaderboard, metrics, overview, users, views};
 )]
 struct Document;
 
-/// The body of every error, as [`russet_axum::error`] writes it.
+/// The body of every error.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ErrorBody {
     /// What is wrong, for people.
@@ -37,6 +37,21 @@ pub struct ErrorBody {
     error: String,
     /// The request's id, as in the `x-request-id` header and the log.
     request_id: Option<String>,
+}
+
+/// How a route that takes a body refuses one before it reads what is in it.
+#[derive(Debug, IntoResponses)]
+#[expect(dead_code, reason = "it describes what the extractor answers")]
+pub(super) enum RefusedBody {
+    /// The body arrived too slowly
+    #[response(status = 408)]
+    TooSlow(#[to_schema] ErrorBody),
+    /// The body is too long
+    #[response(status = 413)]
+    TooLong(#[to_schema] ErrorBody),
+    /// The body is not declared as JSON
+    #[response(status = 415)]
+    NotJson(#[to_schema] ErrorBody),
 }
 
 /// The OpenAPI 3.1 document of the API.

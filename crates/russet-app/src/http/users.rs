@@ -11,7 +11,7 @@ use russet_axum::extract::{Json, Path, Query};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::openapi::ErrorBody;
+use super::openapi::{ErrorBody, RefusedBody};
 use crate::AppState;
 use crate::db::{NewUser, User};
 use crate::users::{check_email, check_name};
@@ -80,6 +80,7 @@ pub async fn list(
      headers(("location" = String, description = "Its path"))),
     (status = 400, description = "A field is missing or wrong", body = ErrorBody),
     (status = 503, description = "The database is away: nothing was stored", body = ErrorBody),
+    RefusedBody,
 ))]
 pub async fn create(
     State(app): State<AppState>,
@@ -128,6 +129,7 @@ pub async fn find(
      headers(("location" = String, description = "Its path"))),
     (status = 400, description = "Not an id, or a field is missing or wrong", body = ErrorBody),
     (status = 503, description = "The database is away: nothing was stored", body = ErrorBody),
+    RefusedBody,
 ))]
 pub async fn put(
     State(app): State<AppState>,
@@ -172,10 +174,10 @@ impl UserBody {
     }
 }
 
-/// Digits only: `+5` and the like would be second addresses of the same user.
+/// Only as it is written in `Location`: `+5`, `05` and the like would be second addresses of the same user.
 fn parse_id(text: &str) -> Result<i64, ApiError> {
-    let id = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
-    id.filter(|id| *id > 0).ok_or_else(|| {
+    let id = text.parse::<i64>().ok();
+    id.filter(|id| *id > 0 && id.to_string() == text).ok_or_else(|| {
         ApiError::bad_request(format!("the id must be a whole number from 1 to {}", i64::MAX))
     })
 }

@@ -95,8 +95,8 @@ impl Files {
             }
             Address::Port(port) => format!("bind 127.0.0.1\nport {port}"),
         };
-        // everysec: a killed process loses nothing, since the file is written before the reply is sent;
-        // a power cut loses at most the last two seconds.
+        // always: what was acknowledged is on disk. With everysec the server replies before it writes as long as the
+        // last second's sync has not ended, so that a killed one loses acknowledged writes on a busy disk.
         Ok(format!(
             "# Written by russet at each start.\n\
              {listen}\n\
@@ -108,7 +108,7 @@ impl Files {
              daemonize no\n\
              supervised no\n\
              appendonly yes\n\
-             appendfsync everysec\n\
+             appendfsync always\n\
              aof-load-truncated yes\n\
              save \"\"\n\
              maxmemory-policy noeviction\n",

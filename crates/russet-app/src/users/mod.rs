@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use russet::{Cache, Russet, Source};
 use russet_axum::ApiError;
 
-use crate::db::{Database, DbError, NewUser, User};
+use crate::db::{Database, DbError, NewUser, User, Written};
 use owed::Owed;
 
 pub use valid::{check_email, check_name};
@@ -21,9 +21,10 @@ const NULL_TTL: Duration = Duration::from_secs(30);
 
 /// The users. A cheap clone.
 ///
-/// A write goes to SQL first and then drops the cached copy. When Redis is away the write has happened all the
-/// same: the id is remembered, this process reads that user from SQL, and the copy is dropped as soon as Redis is
-/// back. A process that is killed in between leaves the old copy until it expires, at most 12 minutes later.
+/// A write goes to SQL first, together with a note that the cached copy is out of date, and then drops the copy.
+/// When Redis is away the write has happened all the same: this process reads that user from SQL, and the copy is
+/// dropped as soon as Redis is back. A process that is killed in between leaves the note to the next one, which
+/// [recovers](Self::recover) from it; until then other processes may serve the old copy, for 12 minutes at most.
 #[derive(Clone)]
 pub struct Users {
     cache: Cache<i64, User>,
@@ -69,6 +70,18 @@ impl Users {
         Ok(Self { owed: Owed::new(cache.clone()), cache, db })
     }
 
+    /// Drops the cached copies that a process which was killed, or stopped while Redis was away, could not drop any
+    /// more; reads those users from the record store until that is done. To be called before the first look-up.
+    ///
+    /// # Errors
+    /// When the record store fails.
+    pub async fn recover(&self) -> Result<(), UsersError> {
+        for (note, id) in self.db.stale_copies().await? {
+            self.owed.add(id, note);
+        }
+        Ok(())
+    }
+
     /// The user with this id.
     ///
     /// # Errors
@@ -94,12 +107,7 @@ impl Users {
     /// # Errors
     /// As [`UsersError`] says; an acknowledged user is on disk.
     pub async fn create(&self, user: NewUser) -> Result<User, UsersError> {
-        let db = self.db.clone();
-        self.write(async move {
-            let user = db.create_user(&user).await?;
-            Ok((user.id, user))
-        })
-        .await
+        self.write(|db, dropped| async move { db.create_user(&user, &dropped).await }).await
     }
 
     /// Stores a user under this id, over the one that is there; answers whether there was none.
@@ -107,8 +115,7 @@ impl Users {
     /// # Errors
     /// As [`UsersError`] says; an acknowledged user is on disk.
     pub async fn put(&self, id: i64, user: NewUser) -> Result<(User, bool), UsersError> {
-        let db = self.db.clone();
-        self.write(async move { Ok((id, db.put_user(id, &user).await?)) }).await
+        self.write(|db, dropped| async move { db.put_user(id, &user, &dropped).await }).await
     }
 
     /// Deletes the user with this id; answers whether there was one.
@@ -116,8 +123,7 @@ impl Users {
     /// # Errors
     /// As [`UsersError`] says.
     pub async fn delete(&self, id: i64) -> Result<bool, UsersError> {
-        let db = self.db.clone();
-        self.write(async move { Ok((id, db.delete_user(id).await?)) }).await
+        self.write(|db, dropped| async move { db.delete_user(id, &dropped).await }).await
     }
 
     /// Stores those of a batch of users whose ids are free, all or none; answers how many were stored.
@@ -133,21 +139,27 @@ impl Users {
 
     /// Runs the SQL of a write and drops the cached copy of the user it names, both also when the caller is gone
     /// meanwhile: a write whose copy stays would be served as it was before.
-    async fn write<T: Send + 'static>(
-        &self,
-        sql: impl Future<Output = Result<(i64, T), DbError>> + Send + 'static,
-    ) -> Result<T, UsersError> {
+    async fn write<T, F>(&self, sql: impl FnOnce(Database, Vec<i64>) -> F) -> Result<T, UsersError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<Written<T>, DbError>> + Send + 'static,
+    {
         if self.owed.is_full() {
             return Err(UsersError::TooManyOwed);
         }
+        let needless = self.owed.take_needless();
+        let sql = sql(self.db.clone(), needless.clone());
         let (cache, owed) = (self.cache.clone(), self.owed.clone());
         tokio::spawn(async move {
-            let (id, done) = sql.await?;
-            if let Err(error) = cache.invalidate(&id).await {
-                tracing::warn!(%error, "a cached user could not be dropped; it is read from SQL until it is");
-                owed.add(id);
+            let written = sql.await.inspect_err(|_| owed.add_needless(&needless))?;
+            match cache.invalidate(&written.user_id).await {
+                Ok(()) => owed.add_needless(&[written.note]),
+                Err(error) => {
+                    tracing::warn!(%error, "a cached user could not be dropped; it is read from SQL until it is");
+                    owed.add(written.user_id, written.note);
+                }
             }
-            Ok(done)
+            Ok(written.outcome)
         })
         .await?
     }

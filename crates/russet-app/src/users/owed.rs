@@ -1,4 +1,5 @@
-//! Cached copies that still have to be dropped, since Redis was away when their user was written.
+//! Cached copies that still have to be dropped: Redis was away when their user was written, or the process that
+//! wrote it was killed before it could drop them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,8 @@ const BATCH: usize = 256;
 /// Between two tries to drop the copies.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 
-/// The ids whose cached copies are out of date. A cheap clone.
+/// The ids whose cached copies are out of date, and the numbers of the notes in the database that say so. A cheap
+/// clone.
 #[derive(Clone)]
 pub(super) struct Owed {
     shared: Arc<Mutex<Shared>>,
@@ -25,9 +27,10 @@ pub(super) struct Owed {
 
 #[derive(Default)]
 struct Shared {
-    /// The id and the number of the write that made its copy stale: a later one has to be dropped once more.
-    stale: HashMap<i64, u64>,
-    writes: u64,
+    /// The id and the note of the last write that made its copy stale: it has to be dropped after that write.
+    stale: HashMap<i64, i64>,
+    /// Notes that say nothing any more; the next write removes them from the database.
+    needless: Vec<i64>,
     settling: bool,
 }
 
@@ -45,14 +48,30 @@ impl Owed {
     }
 
     /// Remembers the id and drops its copy in the background, however often that has to be tried.
-    pub(super) fn add(&self, id: i64) {
+    pub(super) fn add(&self, id: i64, note: i64) {
         let mut shared = self.lock();
-        shared.writes += 1;
-        let write = shared.writes;
-        shared.stale.insert(id, write);
+        // Writes of one user may come here in another order than they were made.
+        let older = match shared.stale.get(&id) {
+            Some(&other) => {
+                shared.stale.insert(id, other.max(note));
+                Some(other.min(note))
+            }
+            None => shared.stale.insert(id, note),
+        };
+        shared.needless.extend(older);
         if !std::mem::replace(&mut shared.settling, true) {
             tokio::spawn(self.clone().settle());
         }
+    }
+
+    /// The notes to remove from the database with the next write.
+    pub(super) fn take_needless(&self) -> Vec<i64> {
+        std::mem::take(&mut self.lock().needless)
+    }
+
+    /// These notes say nothing any more: the copies were dropped, or could not be removed from the database yet.
+    pub(super) fn add_needless(&self, notes: &[i64]) {
+        self.lock().needless.extend(notes);
     }
 
     async fn settle(self) {
@@ -68,19 +87,21 @@ impl Owed {
     }
 
     /// Some of what is owed; with nothing left, the settling ends and the next `add` starts it again.
-    fn next_batch(&self) -> Option<Vec<(i64, u64)>> {
+    fn next_batch(&self) -> Option<Vec<(i64, i64)>> {
         let mut shared = self.lock();
         let batch: Vec<_> =
-            shared.stale.iter().take(BATCH).map(|(id, write)| (*id, *write)).collect();
+            shared.stale.iter().take(BATCH).map(|(id, note)| (*id, *note)).collect();
         shared.settling = !batch.is_empty();
         shared.settling.then_some(batch)
     }
 
-    fn settled(&self, batch: &[(i64, u64)]) {
+    fn settled(&self, batch: &[(i64, i64)]) {
         let mut shared = self.lock();
-        for (id, write) in batch {
-            if shared.stale.get(id) == Some(write) {
+        for (id, note) in batch {
+            // A later write made the copy stale again: it has to be dropped once more.
+            if shared.stale.get(id) == Some(note) {
                 shared.stale.remove(id);
+                shared.needless.push(*note);
             }
         }
     }

@@ -57,6 +57,11 @@ impl Flights {
         Role::Leader(Leader { flights: self.clone(), key: key.to_owned(), number, state: sender })
     }
 
+    /// Lets nobody else join the flight of this key: who asks next starts a new one.
+    pub(super) fn forget(&self, key: &str) {
+        self.lock().remove(key);
+    }
+
     /// Takes this flight off the list; a later one of the same key stays.
     fn end(&self, key: &str, number: u64) {
         let mut under_way = self.lock();

@@ -357,7 +357,11 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
     pub async fn invalidate(&self, key: &K) -> Result<()> {
         let place = self.inner.place(&key.cache_key())?;
         self.inner.counting.invalidations(1);
-        scripts::invalidate(&self.inner.russet, &place).await
+        let done = scripts::invalidate(&self.inner.russet, &place).await;
+        // Also when the answer was lost: the record has changed, and who asks from now on must not share a load
+        // that may have read it before.
+        self.inner.flights.forget(place.key());
+        done
     }
 
     /// What this handle and its clones have done since it was built. The same numbers are metrics:

@@ -13,7 +13,7 @@ use std::{
 const FAILURES: usize = 3;
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Open after three failures within a second, closed by the first success of the reconnecter.
+/// Open after three failures within a second, or at once for a server that is silent; closed by the first success of the reconnecter.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     open: AtomicBool,
@@ -33,6 +33,11 @@ impl Breaker {
             recent.pop_front();
         }
         recent.len() >= FAILURES && !self.open.swap(true, Ordering::Relaxed)
+    }
+
+    /// Opens it without counting; answers whether it was closed.
+    pub(super) fn trip(&self) -> bool {
+        !self.open.swap(true, Ordering::Relaxed)
     }
 
     /// Closes the breaker; answers whether it was open.

@@ -39,31 +39,42 @@ impl Connection {
     ) -> Result<(Self, i64)> {
         within(settings, target, async {
             let place = target.place().await?;
-            let address = &place.address;
-            let tls = settings.tls.as_ref();
-            let (mut wire, driver) = start(address, tls, &settings.login).await?;
-            let ended = CancellationToken::new();
-            let end = ended.clone();
-            let is_primary = place.must_be_primary();
-            let server = address.clone();
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = driver => {}
-                    () = end.cancelled() => {}
-                    // Nothing that a server answers after it was replaced may reach a caller.
-                    () = place.is_left() => {
-                        tracing::warn!(server = %place.address, "another server is the primary now");
-                    }
-                }
-                end.cancel();
-                on_end();
-            });
-            // Also when what follows fails, or is not waited for any longer.
-            let opened = ended.drop_guard();
-            let server_ms = greet(&mut wire, &server, is_primary).await?;
-            Ok((Self { wire, generation, ended: opened.disarm() }, server_ms))
+            let is_left = place.clone();
+            tokio::select! {
+                opened = Self::open_at(settings, place, generation, on_end) => opened,
+                // Not waited for any longer than it is the right one: it may be silent because it was replaced.
+                () = is_left.is_left() => Err(fault::replaced(&is_left.address)),
+            }
         })
         .await
+    }
+
+    async fn open_at(
+        settings: &Settings,
+        place: Place,
+        generation: u64,
+        on_end: impl FnOnce() + Send + 'static,
+    ) -> Result<(Self, i64)> {
+        let (server, is_primary) = (place.address.clone(), place.must_be_primary());
+        let (mut wire, driver) = start(&server, settings.tls.as_ref(), &settings.login).await?;
+        let ended = CancellationToken::new();
+        let end = ended.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = driver => {}
+                () = end.cancelled() => {}
+                // Nothing that a server answers after it was replaced may reach a caller.
+                () = place.is_left() => {
+                    tracing::warn!(server = %place.address, "another server has its place now");
+                }
+            }
+            end.cancel();
+            on_end();
+        });
+        // Also when what follows fails, or is not waited for any longer.
+        let opened = ended.drop_guard();
+        let server_ms = greet(&mut wire, &server, is_primary).await?;
+        Ok((Self { wire, generation, ended: opened.disarm() }, server_ms))
     }
 
     /// Whether the server answers on this connection within the time of a connect.

@@ -56,6 +56,12 @@ fn is_of_tls(error: &RedisError) -> bool {
     inside.is_some_and(|inside| inside.is::<rustls::Error>())
 }
 
+/// Another server took the place of this one while a connection to it was opened.
+pub(super) fn replaced(address: &Address) -> Error {
+    let message = format_args!("another server has the place of the one at {address} now");
+    Error::new(ErrorKind::Unreachable, Advice::RetryAfter(RECOVERING), message)
+}
+
 /// The sentinels answer, and know no primary of this name.
 pub(super) fn no_primary(name: &str) -> Error {
     let message = format_args!("the sentinels know no primary {name}");

@@ -192,7 +192,11 @@ impl Shared {
             self.recovered();
             return Rest::UntilWoken;
         }
-        self.failed();
+        // It left a call without an answer, and then this question: every further call would wait out its deadline to
+        // learn the same, and a single caller would never fail three times within a second.
+        if self.breaker.trip() {
+            self.breaker_opened();
+        }
         // The driver's end sets the state; no call can be waiting on this connection after that.
         connection.close();
         Rest::UntilWoken
@@ -258,8 +262,12 @@ impl Shared {
 
     fn failed(&self) {
         if self.breaker.failed(Instant::now()) {
-            tracing::warn!(server = %self.target, "calls fail at once until the server answers");
+            self.breaker_opened();
         }
+    }
+
+    fn breaker_opened(&self) {
+        tracing::warn!(server = %self.target, "calls fail at once until the server answers");
     }
 
     fn recovered(&self) {

@@ -34,6 +34,7 @@ pub(super) enum Target {
 }
 
 /// The server that a connection goes to.
+#[derive(Clone)]
 pub(super) struct Place {
     pub(super) address: Address,
     target: Target,

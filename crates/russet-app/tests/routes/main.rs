@@ -1,0 +1,18 @@
+//! Every route, as programs and browsers see it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by a panic"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod document;
+mod errors;
+mod operation;
+mod pages;
+mod statistics;
+mod users;

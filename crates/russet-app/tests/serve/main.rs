@@ -1,0 +1,17 @@
+//! The real program: how it starts, what it refuses, what survives, and that nothing is left running.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by a panic"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod life;
+mod refusals;
+mod seed;
+mod settings;
+mod takeover;
