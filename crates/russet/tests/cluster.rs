@@ -336,6 +336,32 @@ async fn a_dead_primary_is_followed_by_its_replica() -> Outcome {
 }
 
 #[tokio::test]
+async fn a_cluster_is_connected_to_while_one_of_its_primaries_is_away() -> Outcome {
+    let settings = TestCluster::builder().arg("cluster-require-full-coverage", "no");
+    let cluster = settings.start().await?;
+    let living = key_at(&cluster, 2).await?;
+    // Which one comes first is another each time.
+    let connects = async || {
+        for _ in 0..4 {
+            let russet = Russet::connect(&cluster.url()).await?;
+            eventually(LONG, async || increment(&russet, &living).await).await;
+            assert!(
+                russet.health().await.is_ok(),
+                "any primary will do, and this one is connected"
+            );
+        }
+        Ok::<_, russet::Error>(())
+    };
+    cluster.node(1).pause()?;
+    connects().await?;
+    cluster.node(1).resume()?;
+    cluster.complete().await?;
+    cluster.node(0).kill().await?;
+    connects().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_primary_that_hung_and_was_replaced_serves_nobody_when_it_wakes() -> Outcome {
     let cluster = TestCluster::builder().replicas(1).start().await?;
     let timeout = Duration::from_millis(400);

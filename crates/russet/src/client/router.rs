@@ -3,15 +3,21 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use redis::{ServerError, ServerErrorKind, Value};
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     address::Address,
     cluster::Cluster,
     connection::Connection,
+    fault,
     link::Link,
     places::{Places, Target},
     settings::Settings,
@@ -20,6 +26,9 @@ use crate::{
     clock::ServerClock,
     error::{Advice, Error, ErrorKind, Result},
 };
+
+/// How long one primary is waited for before another one is tried as well.
+const PATIENCE: Duration = Duration::from_millis(150);
 
 /// One link to the server, or one to each node that was needed so far.
 pub(super) struct Router {
@@ -82,9 +91,30 @@ impl Router {
         }
     }
 
-    /// Waits for the first connection, whatever the breaker says.
+    /// Waits for the first connection, whatever the breaker says; on a Cluster to any primary, since one may be dead.
     pub(super) async fn first(&self, deadline: Instant) -> Result<()> {
-        self.link(None, deadline).await?.first(deadline).await
+        let (cluster, links) = match &self.ways {
+            Ways::One(link) => return link.first(deadline).await,
+            Ways::Cluster { cluster, links } => (cluster, links),
+        };
+        let mut others = cluster.primaries(deadline).await?.into_iter();
+        let mut tried = FuturesUnordered::new();
+        loop {
+            if let Some(address) = others.next() {
+                let link = self.link_to(&address, cluster, links)?;
+                tried.push(async move { link.first(deadline).await });
+            }
+            let patience = if others.len() == 0 { deadline } else { Instant::now() + PATIENCE };
+            match timeout_at(patience.min(deadline), tried.next()).await {
+                Ok(Some(outcome)) => return outcome,
+                Err(_) if others.len() > 0 && Instant::now() < deadline => {}
+                Ok(None) | Err(_) => {
+                    let message = "no primary of the Cluster is reached";
+                    let advice = Advice::RetryAfter(fault::RECOVERING);
+                    return Err(Error::new(ErrorKind::Unreachable, advice, message));
+                }
+            }
+        }
     }
 
     /// The link to the node of a slot; without a slot, to a primary that is connected, if there is one.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use rand::seq::SliceRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout, timeout_at},
@@ -81,7 +81,8 @@ impl Cluster {
             None => {
                 let primaries = layout.primaries();
                 let preferred = primaries.iter().find(|address| prefer(address));
-                preferred.or_else(|| primaries.first()).cloned()
+                // Any: who tries again after a dead one may find a living one.
+                preferred.or_else(|| primaries.choose(&mut rand::rng())).cloned()
             }
         };
         if let Some(address) = find(&self.shared.layout.borrow()) {
