@@ -18,6 +18,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
+    cluster_slot,
     error::Result,
     names::{check_name, encode},
 };
@@ -41,6 +42,8 @@ impl Namespace {
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Slot {
     prefix: Arc<str>,
+    /// Its number in a Cluster; none when no key says where the call belongs.
+    number: Option<u16>,
 }
 
 /// What follows the slot in a key.
@@ -54,8 +57,7 @@ impl Slot {
     /// `Invalid` when the name is empty or over 256 bytes.
     pub(crate) fn of(namespace: &Namespace, kind: &str, name: &str) -> Result<Self> {
         check_name(&format!("name of a {kind}"), name)?;
-        let prefix = format!("{}:{{{kind}:{}}}:", namespace.0, encode(name)).into();
-        Ok(Self { prefix })
+        Ok(Self::tagged(namespace, &format!("{kind}:{}", encode(name))))
     }
 
     /// One of the slots over which a large object is spread.
@@ -69,13 +71,22 @@ impl Slot {
         partition: u32,
     ) -> Result<Self> {
         check_name(&format!("name of a {kind}"), name)?;
-        let prefix = format!("{}:{{{kind}:{}:{partition}}}:", namespace.0, encode(name)).into();
-        Ok(Self { prefix })
+        Ok(Self::tagged(namespace, &format!("{kind}:{}:{partition}", encode(name))))
     }
 
-    /// No object's: for commands whose keys are taken as they are.
-    pub(crate) fn none() -> Self {
-        Self { prefix: "".into() }
+    /// No object's, for commands whose keys are taken as they are: the slot of this key.
+    pub(crate) fn of_key(key: Option<&[u8]>) -> Self {
+        Self { prefix: "".into(), number: key.map(cluster_slot::of) }
+    }
+
+    fn tagged(namespace: &Namespace, tag: &str) -> Self {
+        let number = Some(cluster_slot::of(tag.as_bytes()));
+        Self { prefix: format!("{}:{{{tag}}}:", namespace.0).into(), number }
+    }
+
+    /// The number of the slot in a Cluster.
+    pub(crate) fn number(&self) -> Option<u16> {
+        self.number
     }
 
     /// The whole key, as it is sent.
@@ -93,6 +104,18 @@ impl Slot {
 impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.prefix)
+    }
+}
+
+/// Whether a whole key is of a kind that ends by a TTL; not for keys that this version does not know.
+pub(crate) fn must_expire(key: &str) -> bool {
+    let Some((tag, part)) = key.split_once(":{").and_then(|(_, rest)| rest.split_once("}:")) else {
+        return false;
+    };
+    match tag.split_once(':').map(|(kind, _)| kind) {
+        Some("cache") => true,
+        Some("counters") => part != "total",
+        _ => false,
     }
 }
 
@@ -186,6 +209,16 @@ mod tests {
         let partition = Slot::partition(&namespace(), "cache", "users", 7).unwrap();
         let named = Slot::of(&namespace(), "cache", "users:7").unwrap();
         assert_ne!(partition, named);
+    }
+
+    #[test]
+    fn what_lasts_is_told_from_what_ends() {
+        for ends in ["ns:{cache:users:7}:entry:1", "ns:{counters:site}:day:20261122"] {
+            assert!(must_expire(ends), "{ends}");
+        }
+        for lasts in ["ns:{counters:site}:total", "ns:{leaderboard:game}:scores", "ns:other", "x"] {
+            assert!(!must_expire(lasts), "{lasts}");
+        }
     }
 
     #[test]

@@ -72,6 +72,7 @@
 
 mod backoff;
 mod clock;
+mod cluster_slot;
 mod codec;
 mod error;
 mod id;
@@ -94,7 +95,9 @@ mod leaderboard;
 
 #[cfg(feature = "cache")]
 pub use cache::{Cache, CacheBuilder, CacheKey, CacheStats, Found, Loader, Put, Source};
-pub use client::{Health, Russet, RussetBuilder, Sent, metered, raw};
+pub use client::{
+    Durability, Finding, Health, Reached, Russet, RussetBuilder, Sent, Severity, metered, raw,
+};
 pub use codec::{Codec, Json};
 pub use error::{Advice, BoxError, Error, ErrorKind, Result};
 
@@ -115,6 +118,8 @@ mod guide {
     #[cfg(all(feature = "counters", feature = "leaderboard"))]
     #[doc = include_str!("../../../docs/guide/statistics.md")]
     mod statistics {}
+    #[doc = include_str!("../../../docs/guide/operations.md")]
+    mod operations {}
     #[cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
     #[doc = include_str!("../../../docs/guide/testing.md")]
     mod testing {}

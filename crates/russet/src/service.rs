@@ -1,6 +1,6 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio::sync::Notify;
+use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{backoff::Backoff, error::Result};
@@ -38,7 +38,16 @@ const AFTER_ERROR: Backoff =
 
 impl Service {
     /// Starts the loop on the current runtime.
-    pub(crate) fn start<F, R>(name: &'static str, mut round: F) -> Self
+    pub(crate) fn start<F, R>(name: &'static str, round: F) -> Self
+    where
+        F: FnMut(Signals) -> R + Send + 'static,
+        R: Future<Output = Result<Rest>> + Send,
+    {
+        Self::start_on(&Handle::current(), name, round)
+    }
+
+    /// Starts the loop on this runtime.
+    pub(crate) fn start_on<F, R>(runtime: &Handle, name: &'static str, mut round: F) -> Self
     where
         F: FnMut(Signals) -> R + Send + 'static,
         R: Future<Output = Result<Rest>> + Send,
@@ -46,7 +55,7 @@ impl Service {
         let signals = Signals { stop: CancellationToken::new(), wake: Arc::default() };
         let Signals { stop, wake } = signals.clone();
         let running = TaskTracker::new();
-        running.spawn(async move {
+        let looping = async move {
             let mut failures = 0;
             while !signals.stop.is_cancelled() {
                 let rest = match round(signals.clone()).await {
@@ -66,7 +75,8 @@ impl Service {
                     () = rest.over() => {}
                 }
             }
-        });
+        };
+        running.spawn_on(looping, runtime);
         running.close();
         Self { stop, wake, running }
     }

@@ -1,14 +1,15 @@
 //! One load in the whole fleet, and never an older value after an invalidation.
 
+mod support;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use russet::testing::{
-    TestServer, WorkerProcess, eventually, worker_env, worker_receive, worker_report,
-};
+use russet::testing::{WorkerProcess, eventually, worker_env, worker_receive, worker_report};
 use russet::{BoxError, Cache, ErrorKind, Russet, raw};
+use support::{Ground, needs_one_server};
 use tokio::sync::oneshot;
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -17,8 +18,8 @@ const LONG: Duration = Duration::from_secs(20);
 const PROCESSES: usize = 4;
 const CALLERS: usize = 125;
 
-async fn fleet() -> Result<(TestServer, Russet, Russet), Box<dyn Error>> {
-    let server = TestServer::start().await?;
+async fn fleet() -> Result<(Ground, Russet, Russet), Box<dyn Error>> {
+    let server = Ground::start().await?;
     let (one, two) = (Russet::connect(&server.url()).await?, Russet::connect(&server.url()).await?);
     Ok((server, one, two))
 }
@@ -32,7 +33,7 @@ fn loaded(value: &str) -> Result<String, BoxError> {
 }
 
 /// Ends when as many callers in other processes wait for this key.
-async fn waiting(server: &TestServer, key: &str, callers: i64) {
+async fn waiting(server: &Ground, key: &str, callers: i64) {
     eventually(LONG, async || {
         let pattern = format!("*:waiters:{key}");
         let lists = server.command(&["KEYS", &pattern]).await.map_err(|error| error.to_string())?;
@@ -89,7 +90,7 @@ async fn loads_of_rounds(
     rounds: usize,
     environment: &[(&str, &str)],
 ) -> Result<Vec<i64>, Box<dyn Error>> {
-    let server = TestServer::start().await?;
+    let server = Ground::start().await?;
     let url = server.url();
     let environment = [environment, &[("REDIS", url.as_str())]].concat();
     let mut workers = Vec::new();
@@ -368,6 +369,90 @@ async fn a_load_that_outlasts_its_lease_keeps_it() -> Outcome {
     assert_eq!(there.get_with("1", async || loaded("second load")).await?, "slow");
     assert_eq!(slow.await??, "slow");
     assert!(server.calls("pexpire").await? >= 3);
+    Ok(())
+}
+
+#[test]
+fn a_loader_that_blocks_its_only_thread_keeps_its_lease() -> Result<(), BoxError> {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let server = runtime()?.block_on(Ground::start())?;
+    let lease = Duration::from_millis(400);
+    let (started, has_started) = std::sync::mpsc::channel();
+    let url = server.url();
+    let elsewhere = std::thread::spawn(move || {
+        runtime()?.block_on(async {
+            let there = users(&Russet::connect(&url).await?, lease)?;
+            has_started.recv()?;
+            Ok::<_, BoxError>(there.get_with("1", async || loaded("second load")).await?)
+        })
+    });
+    let (value, stats) = runtime()?.block_on(async {
+        let here = users(&Russet::connect(&server.url()).await?, lease)?;
+        let load = async || {
+            let _ = started.send(());
+            // As a computation would, or a library that does not know of async.
+            std::thread::sleep(2 * lease);
+            loaded("slow")
+        };
+        Ok::<_, BoxError>((here.get_with("1", load).await?, here.stats()))
+    })?;
+    assert_eq!((value.as_str(), stats.unstored), ("slow", 0));
+    let other = elsewhere.join().map_err(|_| "the other thread panicked")?;
+    assert_eq!(other?, "slow", "the lease ended while its holder was at work");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lease_whose_future_is_forgotten_ends() -> Outcome {
+    let (_server, one, two) = fleet().await?;
+    let lease = Duration::from_millis(100);
+    let (here, there) = (users(&one, lease)?, users(&two, lease)?);
+    let (started, has_started) = oneshot::channel();
+    let load = async || {
+        let _ = started.send(());
+        std::future::pending::<()>().await;
+        loaded("never")
+    };
+    // Polled until it has the lease, and then never again, though it is not dropped.
+    let mut forgotten = Box::pin(here.get_with("1", load));
+    tokio::select! {
+        _ = &mut forgotten => unreachable!(),
+        started = has_started => started?,
+    }
+    let value = tokio::time::timeout(LONG, there.get_with("1", async || loaded("next"))).await??;
+    assert_eq!(value, "next");
+    drop(forgotten);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_short_load_opens_no_connection_for_renewals() -> Outcome {
+    if needs_one_server() {
+        return Ok(());
+    }
+    let (server, one, _) = fleet().await?;
+    let cache = users(&one, Duration::from_millis(300))?;
+    let connections = async || {
+        let clients = server.command(&["CLIENT", "LIST", "TYPE", "normal"]).await?;
+        Ok::<_, Box<dyn Error>>(clients.text().unwrap_or_default().lines().count())
+    };
+    let before = connections().await?;
+    for n in 0..20 {
+        cache.get_with(&n.to_string(), async || loaded("fast")).await?;
+    }
+    assert_eq!(connections().await?, before);
+    let slow = async || {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        loaded("slow")
+    };
+    cache.get_with("slow", slow).await?;
+    assert_eq!(connections().await?, before + 1);
+    one.close().await;
+    eventually(LONG, async || match connections().await.map_err(|error| error.to_string())? {
+        n if n == before - 1 => Ok(()),
+        n => Err(format!("{n} connections after the end, {before} before")),
+    })
+    .await;
     Ok(())
 }
 

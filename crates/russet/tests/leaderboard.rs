@@ -9,11 +9,10 @@ use std::{collections::HashMap, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use rand::RngExt;
-use russet::{
-    ErrorKind, Leaderboard, Ranked, Russet, Standing, metered,
-    testing::{Proxy, TestServer},
+use russet::{ErrorKind, Leaderboard, Ranked, Russet, Standing, metered, testing::Proxy};
+use support::{
+    Ground, commands, connect, needs_one_server, random, refused_names, stage, strange_names,
 };
-use support::{commands, connect, random, refused_names, stage, strange_names};
 
 const LARGEST: f64 = 9_007_199_254_740_992.0;
 
@@ -358,8 +357,11 @@ async fn concurrent_increments_lose_none() {
 
 #[tokio::test]
 async fn a_lost_answer_is_unknown_and_not_sent_again() {
+    if needs_one_server() {
+        return;
+    }
     let server = support::server().await;
-    let proxy = Proxy::to(server).await.unwrap();
+    let proxy = Proxy::to(server.only()).await.unwrap();
     let board = board(&connect(&proxy.url()).await);
     board.increment("me", 1.0).await.unwrap();
     proxy.drop_next_reply().await.unwrap();
@@ -370,8 +372,11 @@ async fn a_lost_answer_is_unknown_and_not_sent_again() {
 
 #[tokio::test]
 async fn each_call_is_one_round_trip() {
+    if needs_one_server() {
+        return;
+    }
     let server = support::server().await;
-    let proxy = Proxy::to(server).await.unwrap();
+    let proxy = Proxy::to(server.only()).await.unwrap();
     let russet = connect(&proxy.url()).await;
     let board = Leaderboard::builder(&russet, "game").max_size(100).build().unwrap();
     // The server has seen the scripts after this.
@@ -405,7 +410,10 @@ async fn each_call_is_one_round_trip() {
 
 #[tokio::test]
 async fn an_update_takes_at_most_five_commands() {
-    let server = TestServer::start().await.unwrap();
+    if needs_one_server() {
+        return;
+    }
+    let server = Ground::start().await.unwrap();
     let board =
         Leaderboard::builder(&connect(&server.url()).await, "game").max_size(100).build().unwrap();
     board.add("warm", 1.0).await.unwrap();
@@ -426,13 +434,13 @@ async fn an_update_takes_at_most_five_commands() {
 }
 
 /// Server CPU in microseconds a call, one after the other, the round trip's reading and writing included.
-async fn cpu<F: Future>(server: &TestServer, call: impl Fn(u32) -> F) -> f64 {
+async fn cpu<F: Future>(server: &Ground, call: impl Fn(u32) -> F) -> f64 {
     const CALLS: u32 = 1_000;
-    let before = server.cpu_micros().await.unwrap();
+    let before = server.only().cpu_micros().await.unwrap();
     for i in 0..CALLS {
         call(i).await;
     }
-    (server.cpu_micros().await.unwrap() - before) as f64 / f64::from(CALLS)
+    (server.only().cpu_micros().await.unwrap() - before) as f64 / f64::from(CALLS)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -442,8 +450,11 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_million_members_cost_at_most_twice_what_ten_thousand_do() {
+    if needs_one_server() {
+        return;
+    }
     const SIZES: [u32; 2] = [10_000, 1_000_000];
-    let server = TestServer::start().await.unwrap();
+    let server = Ground::start().await.unwrap();
     let russet = Russet::builder()
         .url(server.url())
         .timeout(Duration::from_secs(30))

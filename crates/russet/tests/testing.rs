@@ -428,6 +428,55 @@ async fn a_dropped_reply_belongs_to_a_request_that_was_executed() -> Outcome {
 }
 
 #[tokio::test]
+async fn a_slicing_proxy_hands_on_everything_in_small_pieces() -> Outcome {
+    let server = TestServer::start().await?;
+    let proxy = Proxy::to(&server).await?;
+    proxy.slice(1).await?;
+    let mut client = Client::connect(&proxy).await?;
+    let word = "x".repeat(100);
+    client.send(format!("*2\r\n$4\r\nECHO\r\n$100\r\n{word}\r\n").as_bytes()).await?;
+    let expected = format!("$100\r\n{word}\r\n");
+    assert_eq!(client.receive(expected.len()).await?, expected.as_bytes());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reply_is_cut_or_stalled_at_a_byte_of_choice() -> Outcome {
+    let server = TestServer::start().await?;
+    let proxy = Proxy::to(&server).await?;
+    let mut cut = Client::connect(&proxy).await?;
+    cut.ping().await?;
+    proxy.cut_reply_at(3).await?;
+    cut.send(PING).await?;
+    assert_eq!(cut.receive(3).await?, b"+PO");
+    assert!(cut.is_closed(DEADLINE).await);
+    let mut stalled = Client::connect(&proxy).await?;
+    proxy.stall_reply_at(3).await?;
+    stalled.send(PING).await?;
+    assert_eq!(stalled.receive(3).await?, b"+PO");
+    assert!(!stalled.is_closed(QUIET).await);
+    Client::connect(&proxy).await?.ping().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_half_closed_connection_still_takes_what_is_written() -> Outcome {
+    let server = TestServer::start().await?;
+    let proxy = Proxy::to(&server).await?;
+    let mut client = Client::connect(&proxy).await?;
+    client.ping().await?;
+    proxy.half_close().await?;
+    assert!(client.is_closed(DEADLINE).await);
+    client.send(b"*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n").await?;
+    eventually(DEADLINE, async || match server.command(&["GET", "n"]).await {
+        Ok(reply) if reply.int() == Some(1) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_proxy_serves_again_when_its_server_was_restarted() -> Outcome {
     let server = TestServer::start().await?;
     let proxy = Proxy::to(&server).await?;

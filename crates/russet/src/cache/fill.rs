@@ -2,6 +2,8 @@
 //!
 //! The argument that no older value comes back is in `docs/design/fill-lease.md`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{
@@ -11,6 +13,7 @@ use super::{
     scripts::{self, Acquired, LeaseId, Place, Waiting},
 };
 use crate::{
+    client::Pulse,
     error::{Advice, BoxError, Error, ErrorKind, Result},
     wake::News,
 };
@@ -91,13 +94,9 @@ impl Inner {
     where
         L: AsyncFnOnce() -> Result<Payload, BoxError>,
     {
-        let held = HeldLease::new(&self.russet, place, lease, self.fill_lease);
-        // Renewed beside the load, not between its steps: a server that hangs must not hold it up.
-        let loaded = tokio::select! {
-            loaded = self.load(load) => loaded,
-            never = held.keep() => match never {},
-        };
-        match loaded {
+        let pulse = Arc::new(Pulse::new(self.fill_lease));
+        let held = HeldLease::new(&self.russet, place, lease, self.fill_lease, &pulse);
+        match pulse.of(self.load(load)).await {
             Ok(payload) => {
                 self.store(vec![(held, &payload)]).await;
                 Ok(Loaded { payload, source: Source::Miss })

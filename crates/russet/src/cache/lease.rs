@@ -1,38 +1,38 @@
 //! The right to fill an entry, held while the loader runs.
 
-use std::{convert::Infallible, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
 
 use super::scripts::{self, LeaseId, Place};
-use crate::{client::Russet, error::Result};
+use crate::{
+    client::{Kept, Pulse, Russet},
+    error::Result,
+};
 
-/// Kept by [`keep`](Self::keep), ended by [`fill`] or [`release`](Self::release). Dropped otherwise (the
+/// Renewed at each third of its time by the control thread, as long as the pulse of the load beats; ended by [`fill`] or [`release`](Self::release). Dropped otherwise (the
 /// caller was cancelled, the loader panicked) it is released in the background; after a kill it ends with its time.
 pub(super) struct HeldLease {
     russet: Russet,
     place: Place,
     lease: LeaseId,
-    time: Duration,
+    /// Dropped with this one.
+    _kept: Kept,
     settled: bool,
 }
 
 impl HeldLease {
-    pub(super) fn new(russet: &Russet, place: &Place, lease: LeaseId, time: Duration) -> Self {
+    pub(super) fn new(
+        russet: &Russet,
+        place: &Place,
+        lease: LeaseId,
+        time: Duration,
+        pulse: &Arc<Pulse>,
+    ) -> Self {
+        let renewal = scripts::renewal(place, lease, time);
+        let _kept = russet.control().keep(time / 3, renewal, pulse);
         let (russet, place) = (russet.clone(), place.clone());
-        Self { russet, place, lease, time, settled: false }
-    }
-
-    /// Renews the lease at each third of its time, until it is lost or this future is dropped.
-    pub(super) async fn keep(&self) -> Infallible {
-        loop {
-            tokio::time::sleep(self.time / 3).await;
-            let renewed = scripts::renew(&self.russet, &self.place, self.lease, self.time).await;
-            // Revoked or expired: the load goes on for its caller, and its fill will be refused.
-            if let Ok(false) = renewed {
-                std::future::pending::<()>().await;
-            }
-        }
+        Self { russet, place, lease, _kept, settled: false }
     }
 
     /// Gives the lease back, so that a waiter can load at once.

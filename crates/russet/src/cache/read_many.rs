@@ -1,6 +1,6 @@
 //! Many keys at a time: one pipeline to read, one for the leases, one load for all, one to fill.
 
-use std::{borrow::Borrow, collections::HashMap, convert::Infallible};
+use std::{borrow::Borrow, collections::HashMap, sync::Arc};
 
 use futures_util::future::{join_all, try_join_all};
 use serde::{Serialize, de::DeserializeOwned};
@@ -15,6 +15,7 @@ use super::{
     scripts::{self, Acquired, Place},
 };
 use crate::{
+    client::Pulse,
     codec::Codec,
     error::{BoxError, Error, Result},
 };
@@ -135,11 +136,13 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cac
         };
         let mut ours = Vec::new();
         let mut held = Vec::new();
+        let pulse = Arc::new(Pulse::new(inner.fill_lease));
         for (one, acquired) in absent.into_iter().zip(acquired) {
             match acquired {
                 Acquired::Taken(entry) => one.take(Read::from(Some(entry))),
                 Acquired::Lease(lease) => {
-                    held.push(HeldLease::new(&inner.russet, &one.place, lease, inner.fill_lease));
+                    let (russet, time) = (&inner.russet, inner.fill_lease);
+                    held.push(HeldLease::new(russet, &one.place, lease, time, &pulse));
                     ours.push(one);
                 }
             }
@@ -147,10 +150,7 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cac
         if ours.is_empty() {
             return Ok(());
         }
-        let loaded = tokio::select! {
-            loaded = self.load_many(loader, &ours) => loaded,
-            never = keep_all(&held) => match never {},
-        };
+        let loaded = pulse.of(self.load_many(loader, &ours)).await;
         let payloads = match loaded {
             Ok(payloads) => payloads,
             Err(error) => {
@@ -225,9 +225,4 @@ impl<K: ?Sized> Wanted<'_, K> {
             Read::Missing(seen) => self.seen = seen,
         }
     }
-}
-
-async fn keep_all(held: &[HeldLease]) -> Infallible {
-    join_all(held.iter().map(HeldLease::keep)).await;
-    std::future::pending().await
 }

@@ -141,15 +141,10 @@ pub(super) async fn release(russet: &Russet, place: &Place, lease: LeaseId) -> R
     Ok(())
 }
 
-/// Keeps the lease for another term; false when it was lost or revoked.
-pub(super) async fn renew(
-    russet: &Russet,
-    place: &Place,
-    lease: LeaseId,
-    time: Duration,
-) -> Result<bool> {
+/// Keeps the lease for another term; answers whether it was current.
+pub(super) fn renewal(place: &Place, lease: LeaseId, time: Duration) -> Call {
     let call = Call::script(&RENEW, &place.slot, &[&place.entry]);
-    russet.run(call.arg(Entry::lease(lease.0)).arg(millis(time)).idempotent()).await
+    call.arg(Entry::lease(lease.0)).arg(millis(time)).idempotent()
 }
 
 /// Puts the caller on the list of those who wait for the fill.

@@ -1,11 +1,13 @@
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use redis::RedisConnectionInfo;
 use tokio::time::Instant;
 
 use super::{
     Russet,
-    settings::{ParsedUrl, Settings},
+    settings::{Settings, Topology},
+    tls::TlsFiles,
+    url::{ParsedUrl, Servers},
 };
 use crate::{
     error::{Error, Result},
@@ -20,6 +22,9 @@ pub struct RussetBuilder {
     namespace: String,
     user: Option<String>,
     password: Option<String>,
+    sentinel_user: Option<String>,
+    sentinel_password: Option<String>,
+    tls: TlsFiles,
     timeout: Duration,
     connect_timeout: Duration,
 }
@@ -31,13 +36,24 @@ impl RussetBuilder {
             namespace: "russet".into(),
             user: None,
             password: None,
+            sentinel_user: None,
+            sentinel_password: None,
+            tls: TlsFiles::default(),
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
         }
     }
 
-    /// The server: `redis://[user:password@]host[:port][/database]` or
-    /// `unix://[user:password@]/path/to/socket[?db=database]`. Defaults to `redis://127.0.0.1:6379`.
+    /// The server, in one of these forms; `user:password@` may stand before each host or list of hosts:
+    ///
+    /// - `redis://host[:port][/database]`, a single server;
+    /// - `unix:///path/to/socket[?db=database]`, one on a Unix socket;
+    /// - `redis+sentinel://host[:port][,host[:port]...]/primary[/database]`, the primary of this name, as the
+    ///   sentinels at these hosts tell it; user and password are those of the servers behind;
+    /// - `redis+cluster://host[:port][,host[:port]...]`, a Cluster, of which these are some nodes.
+    ///
+    /// `rediss`, `rediss+sentinel` and `rediss+cluster` speak TLS to every server, the sentinels included.
+    /// Defaults to `redis://127.0.0.1:6379`.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.url = url.into();
         self
@@ -62,6 +78,36 @@ impl RussetBuilder {
         self
     }
 
+    /// The user to log in to the sentinels as. Defaults to their `default` user.
+    pub fn sentinel_user(mut self, user: impl Into<String>) -> Self {
+        self.sentinel_user = Some(user.into());
+        self
+    }
+
+    /// The password of the sentinels. Defaults to none.
+    pub fn sentinel_password(mut self, password: impl Into<String>) -> Self {
+        self.sentinel_password = Some(password.into());
+        self
+    }
+
+    /// A PEM file with the certificates of the authorities to trust for TLS, instead of the system's. It is read
+    /// once, when the handle is made. Defaults to the system's authorities.
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls.authority = Some(path.into());
+        self
+    }
+
+    /// PEM files with the certificate that we show to servers which ask for one, and with its key; read once, when
+    /// the handle is made. Defaults to none.
+    pub fn client_certificate(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        self.tls.client = Some((certificate.into(), key.into()));
+        self
+    }
+
     /// How long a call may take before it is an error, waiting for a connection included; not zero.
     /// Defaults to 1 second.
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -83,7 +129,7 @@ impl RussetBuilder {
     pub async fn connect(self) -> Result<Russet> {
         let deadline = Instant::now() + self.connect_timeout;
         let russet = self.connect_lazily()?;
-        russet.link().first(deadline).await?;
+        russet.router().first(deadline).await?;
         Ok(russet)
     }
 
@@ -101,21 +147,41 @@ impl RussetBuilder {
                 return Err(Error::invalid(format_args!("the {what} is zero")));
             }
         }
-        let mut login = RedisConnectionInfo::default()
-            .set_db(url.database)
-            .set_lib_name("russet", env!("CARGO_PKG_VERSION"));
-        if let Some(user) = self.user.or(url.user) {
-            login = login.set_username(user);
-        }
-        if let Some(password) = self.password.or(url.password) {
-            login = login.set_password(password);
-        }
+        let tls = match url.tls {
+            true => Some(self.tls.load()?),
+            false if self.tls.is_empty() => None,
+            false => {
+                return Err(Error::invalid("ca_file and client_certificate need a URL of rediss"));
+            }
+        };
+        let sentinel_login = login(self.sentinel_user, self.sentinel_password, 0);
+        let topology = match url.servers {
+            Servers::One(address) => Topology::One(address),
+            Servers::Cluster(seeds) => Topology::Cluster(seeds),
+            Servers::Sentinels { addresses, primary } => {
+                Topology::Sentinel { sentinels: addresses, primary, login: sentinel_login }
+            }
+        };
         let settings = Settings {
-            address: url.address,
-            login,
+            topology,
+            login: login(self.user.or(url.user), self.password.or(url.password), url.database),
+            tls,
             timeout: self.timeout,
             connect_timeout: self.connect_timeout,
         };
         Russet::start(settings, namespace)
     }
+}
+
+fn login(user: Option<String>, password: Option<String>, database: i64) -> RedisConnectionInfo {
+    let mut login = RedisConnectionInfo::default()
+        .set_db(database)
+        .set_lib_name("russet", env!("CARGO_PKG_VERSION"));
+    if let Some(user) = user {
+        login = login.set_username(user);
+    }
+    if let Some(password) = password {
+        login = login.set_password(password);
+    }
+    login
 }

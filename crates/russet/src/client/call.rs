@@ -8,6 +8,7 @@ use crate::{
 };
 
 /// A call on keys of one slot.
+#[derive(Clone)]
 pub(crate) struct Call {
     pub(super) cmd: Cmd,
     pub(super) effect: Effect,
@@ -53,13 +54,19 @@ impl Call {
         Self { cmd, effect, script: Some(script), name: script.name, slot: slot.clone() }
     }
 
-    /// A command as it is typed, on no object of russet.
-    pub(super) fn raw(words: &[impl AsRef<[u8]>]) -> Self {
+    /// A command as it is typed, on no object of russet; `key` says to which node of a Cluster it goes.
+    pub(super) fn raw(words: &[impl AsRef<[u8]>], key: Option<&[u8]>) -> Self {
         let mut cmd = Cmd::new();
         for word in words {
             cmd.arg(word.as_ref());
         }
-        Self { cmd, effect: Effect::Once, script: None, name: "a raw command", slot: Slot::none() }
+        let slot = Slot::of_key(key);
+        Self { cmd, effect: Effect::Once, script: None, name: "a raw command", slot }
+    }
+
+    /// The number of its slot in a Cluster; none when any node will do.
+    pub(super) fn slot(&self) -> Option<u16> {
+        self.slot.number()
     }
 
     /// A key of the command.

@@ -1,22 +1,22 @@
 //! One open connection: dialled, logged in, asked the time.
 
-use std::{io, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use redis::{
-    AsyncConnectionConfig, RedisResult, Value,
+    AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisResult, Value,
     aio::{MultiplexedConnection, PubSub},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
-    time::timeout,
-};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
+    address::Address,
+    dial::dial,
     fault,
-    settings::{Address, Settings},
+    places::{Place, Target},
+    settings::Settings,
+    tls::Tls,
 };
 use crate::error::{Advice, Error, ErrorKind, Result};
 
@@ -33,33 +33,66 @@ impl Connection {
     /// Opens a connection; `on_end` runs when it is lost, however that happens.
     pub(super) async fn open(
         settings: &Settings,
+        target: &Target,
         generation: u64,
         on_end: impl FnOnce() + Send + 'static,
     ) -> Result<(Self, i64)> {
-        let (mut wire, driver) = within(settings, async {
-            match &settings.address {
-                Address::Tcp { host, port } => start(settings, dial(host, *port).await?).await,
-                Address::Unix(path) => start(settings, UnixStream::connect(path).await?).await,
+        within(settings, target, async {
+            let place = target.place().await?;
+            let is_left = place.clone();
+            tokio::select! {
+                opened = Self::open_at(settings, place, generation, on_end) => opened,
+                // Not waited for any longer than it is the right one: it may be silent because it was replaced.
+                () = is_left.is_left() => Err(fault::replaced(&is_left.address)),
             }
         })
-        .await?;
+        .await
+    }
+
+    async fn open_at(
+        settings: &Settings,
+        place: Place,
+        generation: u64,
+        on_end: impl FnOnce() + Send + 'static,
+    ) -> Result<(Self, i64)> {
+        let (server, is_primary) = (place.address.clone(), place.must_be_primary());
+        let (mut wire, driver) = start(&server, settings.tls.as_ref(), &settings.login).await?;
         let ended = CancellationToken::new();
         let end = ended.clone();
         tokio::spawn(async move {
             tokio::select! {
-                () = driver => end.cancel(),
+                () = driver => {}
                 () = end.cancelled() => {}
+                // Nothing that a server answers after it was replaced may reach a caller.
+                () = place.is_left() => {
+                    tracing::warn!(server = %place.address, "another server has its place now");
+                }
             }
+            end.cancel();
             on_end();
         });
-        let server_ms = within(settings, greet(&mut wire)).await?;
-        Ok((Self { wire, generation, ended }, server_ms))
+        // Also when what follows fails, or is not waited for any longer.
+        let opened = ended.drop_guard();
+        let server_ms = greet(&mut wire, &server, is_primary).await?;
+        Ok((Self { wire, generation, ended: opened.disarm() }, server_ms))
     }
 
     /// Whether the server answers on this connection within the time of a connect.
     pub(super) async fn answers(&self, at_most: Duration) -> bool {
         let mut wire = self.wire.clone();
-        matches!(timeout(at_most, ping(&mut wire)).await, Ok(Ok(())))
+        let ping = async { redis::cmd("PING").query_async::<Value>(&mut wire).await };
+        matches!(timeout(at_most, ping).await, Ok(Ok(_)))
+    }
+
+    /// Ends the connection when the calls that wait on it have had their time.
+    pub(super) fn close_after(&self, patience: Duration) {
+        let ended = self.ended.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = sleep(patience) => ended.cancel(),
+                () = ended.cancelled() => {}
+            }
+        });
     }
 
     /// Ends the connection: every call that waits on it fails at once.
@@ -73,64 +106,115 @@ impl Connection {
     }
 }
 
+/// A connection beside the links, for questions about the servers themselves. It ends when it is dropped.
+pub(super) struct Aside {
+    pub(super) wire: MultiplexedConnection,
+    _end: DropGuard,
+}
+
+impl Aside {
+    /// Connects and logs in.
+    pub(super) async fn open(
+        address: &Address,
+        tls: Option<&Tls>,
+        login: &RedisConnectionInfo,
+    ) -> Result<Self> {
+        let (wire, driver) = start(address, tls, login).await?;
+        let end = CancellationToken::new();
+        let guard = end.clone().drop_guard();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = driver => {}
+                () = end.cancelled() => {}
+            }
+        });
+        Ok(Self { wire, _end: guard })
+    }
+}
+
 /// Opens the kind of connection that only receives messages.
-pub(super) async fn open_subscription(settings: &Settings) -> Result<PubSub> {
-    within(settings, async {
-        match &settings.address {
-            Address::Tcp { host, port } => {
-                PubSub::new(&settings.login, dial(host, *port).await?).await
-            }
-            Address::Unix(path) => {
-                PubSub::new(&settings.login, UnixStream::connect(path).await?).await
-            }
-        }
+pub(super) async fn open_subscription(
+    settings: &Settings,
+    target: &Target,
+) -> Result<(PubSub, Place)> {
+    within(settings, target, async {
+        let place = target.place().await?;
+        let failed = |error| fault::not_connected(&place.address, &error);
+        let stream = dial(&place.address, settings.tls.as_ref()).await;
+        let stream = stream.map_err(|error| failed(error.into()))?;
+        Ok((PubSub::new(&settings.login, stream).await.map_err(failed)?, place))
     })
     .await
 }
 
-async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-async fn start<S>(
-    settings: &Settings,
-    stream: S,
-) -> RedisResult<(MultiplexedConnection, BoxFuture<'static, ()>)>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    // The deadline of a call is russet's own; the driver sets none.
-    let config = AsyncConnectionConfig::new().set_response_timeout(None);
-    let (wire, driver) =
-        MultiplexedConnection::new_with_config(&settings.login, stream, config).await?;
+/// Connects and logs in; the second value has to be polled for the first to work.
+async fn start(
+    address: &Address,
+    tls: Option<&Tls>,
+    login: &RedisConnectionInfo,
+) -> Result<(MultiplexedConnection, BoxFuture<'static, ()>)> {
+    let connect = async {
+        let stream = dial(address, tls).await?;
+        // The deadline of a call is russet's own; the driver sets none.
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        MultiplexedConnection::new_with_config(login, stream, config).await
+    };
+    let (wire, driver) = connect.await.map_err(|error| fault::not_connected(address, &error))?;
     Ok((wire, driver.boxed()))
 }
 
-/// Proves that the server serves (while it loads its data it answers an error) and learns its time.
-async fn greet(wire: &mut MultiplexedConnection) -> RedisResult<i64> {
-    ping(wire).await?;
-    let (seconds, micros): (i64, i64) = redis::cmd("TIME").query_async(wire).await?;
-    Ok(seconds * 1_000 + micros / 1_000)
+/// Proves that the server serves (while it loads its data it answers an error), learns its time, and checks its
+/// role where that matters: by `HELLO`, since `ROLE` is among the commands that a careful ACL takes away.
+async fn greet(
+    wire: &mut MultiplexedConnection,
+    address: &Address,
+    must_be_primary: bool,
+) -> Result<i64> {
+    let mut greeting = Pipeline::new();
+    greeting.cmd("PING").ignore().cmd("TIME");
+    if must_be_primary {
+        greeting.cmd("HELLO");
+    }
+    let answers: RedisResult<Vec<Value>> = greeting.query_async(wire).await;
+    let read = |answers: Vec<Value>| -> RedisResult<_> {
+        let mut answers = answers.into_iter();
+        let (seconds, micros): (i64, i64) =
+            redis::from_redis_value(answers.next().unwrap_or(Value::Nil))?;
+        let role = match answers.next() {
+            None => None,
+            Some(hello) => redis::from_redis_value::<HashMap<String, Value>>(hello)?.remove("role"),
+        };
+        Ok((seconds * 1_000 + micros / 1_000, role))
+    };
+    let read = answers.and_then(read).map_err(|error| fault::not_connected(address, &error));
+    let (server_ms, role) = read?;
+    let is_primary =
+        role.is_some_and(|role| matches!(role, Value::BulkString(role) if role == b"master"));
+    if must_be_primary && !is_primary {
+        return Err(Error::new(
+            ErrorKind::Unreachable,
+            Advice::RetryAfter(fault::RECOVERING),
+            format_args!(
+                "the Redis server at {address} is not a primary, though its sentinels say so"
+            ),
+        ));
+    }
+    Ok(server_ms)
 }
 
-async fn ping(wire: &mut MultiplexedConnection) -> RedisResult<()> {
-    redis::cmd("PING").query_async::<Value>(wire).await?;
-    Ok(())
-}
-
-async fn within<T>(settings: &Settings, step: impl Future<Output = RedisResult<T>>) -> Result<T> {
-    let address = settings.address.to_string();
-    match timeout(settings.connect_timeout, step).await {
-        Ok(done) => done.map_err(|error| fault::not_connected(&address, &error)),
-        Err(_) => Err(Error::new(
+async fn within<T>(
+    settings: &Settings,
+    target: &Target,
+    step: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    timeout(settings.connect_timeout, step).await.unwrap_or_else(|_| {
+        Err(Error::new(
             ErrorKind::Unreachable,
             Advice::RetryAfter(settings.connect_timeout),
             format_args!(
-                "no connection to the Redis server at {address}: no answer within {:?}",
+                "no connection to the Redis server at {target}: no answer within {:?}",
                 settings.connect_timeout
             ),
-        )),
-    }
+        ))
+    })
 }

@@ -2,18 +2,19 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use tokio::{
+    runtime::Handle,
     sync::{Notify, watch},
     time::{Instant as Deadline, timeout_at},
 };
 
-use super::{breaker::Breaker, connection::Connection, settings::Settings};
+use super::{breaker::Breaker, connection::Connection, places::Target, settings::Settings};
 use crate::{
     backoff::Backoff,
     clock::ServerClock,
@@ -26,14 +27,18 @@ const RECONNECT: Backoff =
 /// How often an open breaker lets one try through.
 const PROBE: Duration = Duration::from_millis(200);
 
-/// The way to the server. Ends with its last clone.
+/// How soon after one another connections to a server that refuses writes are given up.
+const RETIRE: Duration = Duration::from_millis(200);
+
+/// The way to one server. Ends when it is dropped.
 pub(super) struct Link {
     shared: Arc<Shared>,
     reconnecter: Service,
 }
 
 struct Shared {
-    settings: Settings,
+    settings: Arc<Settings>,
+    target: Target,
     clock: Arc<ServerClock>,
     breaker: Breaker,
     state: watch::Sender<State>,
@@ -41,6 +46,7 @@ struct Shared {
     failures: AtomicU32,
     /// A call was not answered in time: the reconnecter asks whether the connection still lives.
     suspect: AtomicBool,
+    retired: Mutex<Option<Instant>>,
 }
 
 #[derive(Clone)]
@@ -50,37 +56,49 @@ enum State {
 }
 
 impl Link {
-    /// Starts to connect in the background.
-    pub(super) fn start(settings: Settings, clock: Arc<ServerClock>) -> Self {
+    /// Starts to connect in the background of this runtime.
+    pub(super) fn start(
+        target: Target,
+        settings: Arc<Settings>,
+        clock: Arc<ServerClock>,
+        runtime: &Handle,
+    ) -> Self {
         let waiting = Error::new(
             ErrorKind::Unreachable,
             Advice::RetryAfter(RECONNECT.base),
-            format_args!("no connection to the Redis server at {} yet", settings.address),
+            format_args!("no connection to the Redis server at {target} yet"),
         );
         let shared = Arc::new(Shared {
             settings,
+            target,
             clock,
             breaker: Breaker::default(),
             state: watch::Sender::new(State::Down(waiting)),
             generation: AtomicU64::new(0),
             failures: AtomicU32::new(0),
             suspect: AtomicBool::new(false),
+            retired: Mutex::default(),
         });
         let work = shared.clone();
-        let reconnecter = Service::start("reconnecter", move |signals| {
+        let reconnecter = Service::start_on(runtime, "reconnecter", move |signals| {
             let work = work.clone();
             async move { Ok(work.round(signals.wake).await) }
         });
         Self { shared, reconnecter }
     }
 
+    /// The open connection, if there is one that is trusted.
+    pub(super) fn ready(&self) -> Option<Connection> {
+        match &*self.shared.state.borrow() {
+            State::Up(connection) if !self.shared.breaker.is_open() => Some(connection.clone()),
+            _ => None,
+        }
+    }
+
     /// The open connection, waited for until the deadline; at once an error while the breaker is open.
     pub(super) async fn connection(&self, deadline: Deadline) -> Result<Connection> {
-        // Not held across an await: the borrow locks the state against the reconnecter.
-        if let State::Up(connection) = &*self.shared.state.borrow()
-            && !self.shared.breaker.is_open()
-        {
-            return Ok(connection.clone());
+        if let Some(connection) = self.ready() {
+            return Ok(connection);
         }
         let mut state = self.shared.state.subscribe();
         let settled = state.wait_for(|state| match state {
@@ -114,7 +132,7 @@ impl Link {
     /// A call found this connection lost.
     pub(super) fn lost(&self, connection: &Connection) {
         connection.close();
-        if self.shared.lost(connection.generation) {
+        if self.shared.lost(connection.generation, "the connection was lost") {
             self.reconnecter.wake();
         }
     }
@@ -128,6 +146,20 @@ impl Link {
         }
     }
 
+    /// The server refuses writes here: it was a primary, and another one is now. Later calls get a new connection; the
+    /// calls that wait on this one get their answers.
+    pub(super) fn retire(&self, connection: &Connection) {
+        let mut retired = self.shared.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        if retired.is_some_and(|at| at.elapsed() < RETIRE) {
+            return;
+        }
+        *retired = Some(Instant::now());
+        if self.shared.lost(connection.generation, "the server takes no writes") {
+            self.reconnecter.wake();
+            connection.close_after(self.shared.settings.timeout);
+        }
+    }
+
     /// Ends the connection and the reconnecter, and waits for them; calls fail from now on.
     pub(super) async fn close(&self) {
         self.reconnecter.join().await;
@@ -137,8 +169,8 @@ impl Link {
         }
     }
 
-    pub(super) fn settings(&self) -> &Settings {
-        &self.shared.settings
+    pub(super) fn target(&self) -> &Target {
+        &self.shared.target
     }
 }
 
@@ -176,18 +208,21 @@ impl Shared {
         let shared = Arc::downgrade(self);
         let on_end = move || {
             // Only for the connection in use: one that failed while it was opened is tried again with backoff.
-            if shared.upgrade().is_some_and(|shared| shared.lost(generation)) {
+            if shared
+                .upgrade()
+                .is_some_and(|shared| shared.lost(generation, "the connection was lost"))
+            {
                 wake.notify_one();
             }
         };
-        match Connection::open(&self.settings, generation, on_end).await {
+        match Connection::open(&self.settings, &self.target, generation, on_end).await {
             Ok((connection, server_ms)) => {
                 self.clock.learn(server_ms);
                 self.recovered();
                 self.state.send_replace(State::Up(connection.clone()));
                 // It may have ended before it was in use, when its last word changed nothing.
                 if connection.has_ended() {
-                    self.lost(generation);
+                    self.lost(generation, "the connection was lost");
                     return Rest::For(RECONNECT.delay(1));
                 }
                 Rest::UntilWoken
@@ -195,7 +230,7 @@ impl Shared {
             Err(why) => {
                 let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
                 if failures == 1 {
-                    tracing::warn!(server = %self.settings.address, error = %why, "cannot connect");
+                    tracing::warn!(server = %self.target, error = %why, "cannot connect");
                 }
                 self.failed();
                 self.state.send_replace(State::Down(why));
@@ -205,14 +240,11 @@ impl Shared {
     }
 
     /// Takes a lost connection out of use; answers whether it was in use.
-    fn lost(&self, generation: u64) -> bool {
+    fn lost(&self, generation: u64, how: &str) -> bool {
         let why = Error::new(
             ErrorKind::Unreachable,
             Advice::RetryAfter(RECONNECT.base),
-            format_args!(
-                "the connection to the Redis server at {} was lost",
-                self.settings.address
-            ),
+            format_args!("no connection to the Redis server at {}: {how}", self.target),
         );
         let in_use = self.state.send_if_modified(|state| match state {
             State::Up(connection) if connection.generation == generation => {
@@ -222,7 +254,7 @@ impl Shared {
             _ => false,
         });
         if in_use {
-            tracing::warn!(server = %self.settings.address, "the connection was lost");
+            tracing::warn!(server = %self.target, "{how}");
             self.failed();
         }
         in_use
@@ -235,13 +267,13 @@ impl Shared {
     }
 
     fn breaker_opened(&self) {
-        tracing::warn!(server = %self.settings.address, "calls fail at once until the server answers");
+        tracing::warn!(server = %self.target, "calls fail at once until the server answers");
     }
 
     fn recovered(&self) {
         self.failures.store(0, Ordering::Relaxed);
         if self.breaker.recovered() {
-            tracing::info!(server = %self.settings.address, "the server answers again");
+            tracing::info!(server = %self.target, "the server answers again");
         }
     }
 
@@ -251,10 +283,7 @@ impl Shared {
             State::Up(_) => Error::new(
                 ErrorKind::Unreachable,
                 Advice::RetryAfter(PROBE),
-                format_args!(
-                    "the Redis server at {} has not answered several calls",
-                    self.settings.address
-                ),
+                format_args!("the Redis server at {} has not answered several calls", self.target),
             ),
         }
     }

@@ -1,34 +1,58 @@
 //! The one handle over the server; the only folder that names the driver.
 
+mod address;
 mod breaker;
 mod builder;
 mod call;
+mod cluster;
 mod connection;
+mod control;
+mod dial;
+mod doctor;
+mod durability;
 mod fault;
 mod health;
 mod link;
 mod meter;
+mod places;
 pub mod raw;
+mod router;
 mod send;
+mod sentinel;
 mod settings;
 mod subscription;
+mod tls;
+mod url;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::runtime::Handle;
 
 pub use builder::RussetBuilder;
 pub(crate) use call::Call;
+pub(crate) use control::{Control, Kept, Pulse};
+pub use doctor::{Finding, Severity};
+pub use durability::{Durability, Reached};
 pub use health::Health;
 pub use meter::{Sent, metered};
 pub(crate) use send::FromReply;
 pub(crate) use subscription::Subscription;
 
 use crate::{clock::ServerClock, error::Result, id::Id, keys::Namespace, wake::Inbox};
-use link::Link;
+use places::Places;
+use router::Router;
 use settings::Settings;
 
 /// A connection to Redis or Valkey that every block is built on.
 ///
-/// A cheap clone; all clones share one multiplexed connection for calls, and one for messages that is opened
+/// The server may be a single one, the primary that sentinels name, or a Cluster. A cheap clone; all clones share one
+/// multiplexed connection for calls (on a Cluster one for each node that is needed), and one for messages that is opened
 /// when a block first waits for something. It reconnects by itself, with backoff and jitter, and every call
 /// ends by its deadline. After three failures within a second calls fail at once, until the server answers a probe.
 ///
@@ -47,12 +71,20 @@ use settings::Settings;
 #[derive(Clone)]
 pub struct Russet {
     inner: Arc<Inner>,
+    durability: Durability,
 }
 
 struct Inner {
     namespace: Namespace,
     clock: Arc<ServerClock>,
-    link: Link,
+    settings: Arc<Settings>,
+    places: Arc<Places>,
+    runtime: Handle,
+    data: Router,
+    /// Made when the first write waits for more than its answer.
+    durable: OnceLock<Router>,
+    closed: AtomicBool,
+    control: Control,
     inbox: Inbox,
 }
 
@@ -80,14 +112,37 @@ impl Russet {
     /// clones fails. For an orderly end: dropping the last clone closes them too, without waiting.
     pub async fn close(&self) {
         self.inner.inbox.close().await;
-        self.link().close().await;
+        self.inner.control.close().await;
+        self.inner.closed.store(true, Ordering::Relaxed);
+        if let Some(durable) = self.inner.durable.get() {
+            durable.close().await;
+        }
+        self.inner.data.close().await;
+        self.inner.places.close().await;
     }
 
     fn start(settings: Settings, namespace: Namespace) -> Result<Self> {
         let clock = Arc::new(ServerClock::default());
-        let inbox = Inbox::new(&namespace, Id::random()?, settings.clone().into())?;
-        let link = Link::start(settings, clock.clone());
-        Ok(Self { inner: Arc::new(Inner { namespace, clock, link, inbox }) })
+        let settings = Arc::new(settings);
+        let places = Arc::new(Places::start(&settings));
+        let subscription = Subscription::new(settings.clone(), places.clone());
+        let inbox = Inbox::new(&namespace, Id::random()?, subscription)?;
+        let control = Control::new(&places, &settings, &clock);
+        let runtime = Handle::current();
+        let data = Router::start(&places, &settings, &clock, &runtime);
+        let inner = Inner {
+            namespace,
+            clock,
+            settings,
+            places,
+            runtime,
+            data,
+            durable: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            control,
+            inbox,
+        };
+        Ok(Self { inner: Arc::new(inner), durability: Durability::default() })
     }
 
     pub(crate) fn names(&self) -> &Namespace {
@@ -104,15 +159,29 @@ impl Russet {
         &self.inner.inbox
     }
 
-    fn link(&self) -> &Link {
-        &self.inner.link
+    #[cfg(feature = "cache")]
+    pub(crate) fn control(&self) -> &Control {
+        &self.inner.control
+    }
+
+    fn router(&self) -> &Router {
+        &self.inner.data
+    }
+
+    fn durable_router(&self) -> &Router {
+        let Inner { places, settings, clock, runtime, .. } = &*self.inner;
+        if self.inner.closed.load(Ordering::Relaxed) {
+            // It refuses; a new one would connect.
+            return self.router();
+        }
+        self.inner.durable.get_or_init(|| Router::start(places, settings, clock, runtime))
     }
 }
 
 impl fmt::Debug for Russet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Russet")
-            .field("server", &format_args!("{}", self.link().settings().address))
+            .field("server", &format_args!("{}", self.router().settings().topology))
             .field("namespace", &self.namespace())
             .finish()
     }

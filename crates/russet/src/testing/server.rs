@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,12 +51,14 @@ const PORT_ATTEMPTS: u32 = 5;
 #[derive(Debug)]
 pub struct TestServer {
     endpoint: Endpoint,
+    /// Where clients speak TLS.
+    secure: Option<SocketAddr>,
     password: Option<String>,
     command: Command,
     // Ended before the watchdog, which removes the folder.
     process: Mutex<Arc<Process>>,
     watchdog: Arc<Watchdog>,
-    _port: Option<TcpSocket>,
+    _ports: Vec<TcpSocket>,
 }
 
 impl TestServer {
@@ -79,22 +82,33 @@ impl TestServer {
         let watchdog = Arc::new(Watchdog::start()?);
         let mut attempt = 1;
         loop {
-            let (endpoint, port) = if settings.unix_socket {
-                (Endpoint::Unix(watchdog.folder().join("redis.sock")), None)
+            let mut ports = Vec::new();
+            let endpoint = if settings.unix_socket {
+                Endpoint::Unix(watchdog.folder().join("redis.sock"))
             } else {
-                free_port()?
+                Endpoint::Tcp(free_port(&mut ports)?)
             };
-            let command = settings.command(&program, &endpoint, watchdog.folder());
+            let mut command = settings.command(&program, &endpoint, watchdog.folder())?;
+            if settings.cluster {
+                // The default, the port plus 10,000, may be taken or beyond the last one.
+                let bus = free_port(&mut ports)?;
+                command.args(["--cluster-port", &bus.port().to_string()]);
+            }
+            let secure = settings.tls.as_ref().map(|_| free_port(&mut ports)).transpose()?;
+            if let Some(secure) = secure {
+                command.args(["--tls-port", &secure.port().to_string()]);
+            }
             let password = settings.password.as_deref();
             match run(&command, &endpoint, password, &watchdog).await {
                 Ok(process) => {
                     return Ok(TestServer {
                         endpoint,
+                        secure,
                         password: settings.password,
                         command,
                         process: Mutex::new(Arc::new(process)),
                         watchdog,
-                        _port: port,
+                        _ports: ports,
                     });
                 }
                 Err(error)
@@ -108,8 +122,12 @@ impl TestServer {
     }
 
     /// The address as a URL: `redis://127.0.0.1:<port>`, with `:<password>@` before the host when there is one, or
-    /// `unix://<path>`, in the same way with `:<password>@` before the path.
+    /// `unix://<path>`, in the same way with `:<password>@` before the path. `rediss` with TLS.
     pub fn url(&self) -> String {
+        if let Some(secure) = self.secure {
+            let password = self.password.as_ref().map(|password| format!(":{password}@"));
+            return format!("rediss://{}{secure}", password.unwrap_or_default());
+        }
         match (&self.endpoint, &self.password) {
             (Endpoint::Tcp(address), None) => format!("redis://{address}"),
             (Endpoint::Tcp(address), Some(password)) => format!("redis://:{password}@{address}"),
@@ -151,8 +169,23 @@ impl TestServer {
         self.watchdog.folder()
     }
 
-    pub(super) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// Whether the process that was started last has not ended. A paused one runs.
+    pub fn is_running(&self) -> bool {
+        self.process().exited().is_none()
+    }
+
+    /// Where clients are to connect.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        self.secure.map_or_else(|| self.endpoint.clone(), Endpoint::Tcp)
+    }
+
+    /// The port of clients: with TLS, if it is spoken.
+    pub fn client_port(&self) -> Option<u16> {
+        self.secure.map(|secure| secure.port()).or_else(|| self.port())
+    }
+
+    pub(super) fn speaks_tls(&self) -> bool {
+        self.secure.is_some()
     }
 
     /// Kills the server with SIGKILL and waits until the process has ended and nothing listens any more.
@@ -281,13 +314,16 @@ impl TestServer {
 
 /// Chooses a free port and keeps it: until the socket is dropped the system gives this port to nobody who asks
 /// for a free one, and the server can listen there all the same, because this socket does not listen.
-fn free_port() -> io::Result<(Endpoint, Option<TcpSocket>)> {
+fn free_port(kept: &mut Vec<TcpSocket>) -> io::Result<SocketAddr> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(([127, 0, 0, 1], 0).into())?;
-    let endpoint = Endpoint::Tcp(socket.local_addr()?);
+    let address = socket.local_addr()?;
     // Only Linux lets another socket listen on a port that is bound like this.
-    Ok((endpoint, cfg!(target_os = "linux").then_some(socket)))
+    if cfg!(target_os = "linux") {
+        kept.push(socket);
+    }
+    Ok(address)
 }
 
 /// Starts the process and waits until it answers.

@@ -1,9 +1,12 @@
 //! Settings of a throw-away server.
 
+use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
+use super::certificates::TestCertificates;
 use super::endpoint::Endpoint;
 use super::server::TestServer;
 
@@ -12,8 +15,20 @@ use super::server::TestServer;
 pub struct TestServerBuilder {
     pub(super) unix_socket: bool,
     pub(super) password: Option<String>,
+    pub(super) cluster: bool,
+    pub(super) tls: Option<Tls>,
+    /// Runs as a sentinel, with these lines at the start of its configuration.
+    pub(super) sentinel: Option<String>,
+    replica_of: Option<SocketAddr>,
     append_only: bool,
     args: Vec<(String, String)>,
+}
+
+/// TLS as the server speaks it.
+#[derive(Clone, Debug)]
+pub(super) struct Tls {
+    certificates: TestCertificates,
+    asks_clients: bool,
 }
 
 impl TestServerBuilder {
@@ -32,10 +47,49 @@ impl TestServerBuilder {
         self
     }
 
+    /// Starts the server as a node of a Cluster, which it does not belong to yet. See
+    /// [`TestCluster`](super::TestCluster) for a whole one.
+    #[must_use]
+    pub(super) fn cluster_node(mut self) -> Self {
+        self.cluster = true;
+        self
+    }
+
+    /// Starts the server as a replica of the one at this address, which may be a [`Proxy`](super::Proxy) whose
+    /// silence is then that of the replication link. Defaults to no replica.
+    #[must_use]
+    pub fn replica_of(mut self, primary: SocketAddr) -> Self {
+        self.replica_of = Some(primary);
+        self
+    }
+
+    /// Runs it as a sentinel. Its configuration file is its memory, and begins with these lines.
+    #[must_use]
+    pub(super) fn sentinel(mut self, configuration: String) -> Self {
+        self.sentinel = Some(configuration);
+        self
+    }
+
     /// Asks clients for this password: letters, digits, `-`, `_`, `.` and `~`. Defaults to none.
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
+        self
+    }
+
+    /// Speaks TLS with clients (and with other nodes and replicas) on a second port, which is the one that
+    /// [`url`](TestServer::url) names. The first one stays open for [`command`](TestServer::command). The server has to be
+    /// built with TLS, which not every valkey-server is. Defaults to none.
+    #[must_use]
+    pub fn tls(mut self, certificates: &TestCertificates) -> Self {
+        self.tls = Some(Tls { certificates: certificates.clone(), asks_clients: false });
+        self
+    }
+
+    /// As [`tls`](Self::tls), and refuses clients that show no certificate of the same authority. Defaults to none.
+    #[must_use]
+    pub fn mutual_tls(mut self, certificates: &TestCertificates) -> Self {
+        self.tls = Some(Tls { certificates: certificates.clone(), asks_clients: true });
         self
     }
 
@@ -67,9 +121,19 @@ impl TestServerBuilder {
     }
 
     /// The command line of the server.
-    pub(super) fn command(&self, program: &Path, endpoint: &Endpoint, folder: &Path) -> Command {
+    pub(super) fn command(
+        &self,
+        program: &Path,
+        endpoint: &Endpoint,
+        folder: &Path,
+    ) -> io::Result<Command> {
         let mut command = Command::new(program);
         command.current_dir(folder);
+        if let Some(configuration) = &self.sentinel {
+            let file = folder.join("sentinel.conf");
+            fs::write(&file, configuration)?;
+            command.arg(file).arg("--sentinel");
+        }
         match endpoint {
             Endpoint::Tcp(address) => {
                 command.args(["--bind", &address.ip().to_string()]);
@@ -81,16 +145,45 @@ impl TestServerBuilder {
             }
         }
         command.arg("--dir").arg(folder);
-        command.args(["--save", ""]);
+        if self.sentinel.is_none() {
+            command.args(["--save", "", "--repl-diskless-sync-delay", "0"]);
+        }
+        if let Some(primary) = self.replica_of {
+            let (host, port) = (primary.ip().to_string(), primary.port().to_string());
+            command.args(["--replicaof", &host, &port]);
+        }
         if self.append_only {
             command.args(["--appendonly", "yes", "--appendfsync", "always"]);
         }
+        if self.cluster {
+            command.args(["--cluster-enabled", "yes"]);
+        }
         if let Some(password) = &self.password {
             command.args(["--requirepass", password]);
+            if self.sentinel.is_none() {
+                command.args(["--masterauth", password]);
+            }
+        }
+        if let Some(tls) = &self.tls {
+            tls.arguments(&mut command, self.sentinel.is_some());
         }
         for (name, value) in &self.args {
             command.arg(format!("--{name}")).arg(value);
         }
-        command
+        Ok(command)
+    }
+}
+
+impl Tls {
+    fn arguments(&self, command: &mut Command, sentinel: bool) {
+        let (certificate, key) = self.certificates.server();
+        command.arg("--tls-cert-file").arg(certificate).arg("--tls-key-file").arg(key);
+        command.arg("--tls-ca-cert-file").arg(self.certificates.authority());
+        command.args(["--tls-auth-clients", if self.asks_clients { "yes" } else { "no" }]);
+        // A sentinel speaks TLS with the servers because of this too.
+        command.args(["--tls-replication", "yes"]);
+        if !sentinel {
+            command.args(["--tls-cluster", "yes"]);
+        }
     }
 }

@@ -1,19 +1,21 @@
-//! One server for all tests of a file, and looks at its keys from outside the library.
+//! One server or Cluster for all tests of a file, and looks at its keys from outside the library.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod ground;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rand::{SeedableRng, rngs::StdRng};
-use russet::{
-    Russet,
-    testing::{Reply, TestServer},
-};
+use russet::{Russet, testing::Reply};
 use tokio::sync::OnceCell;
 
-/// A connection with a namespace of its own, on the server that the tests of this file share.
+pub use ground::{Ground, NOT_ON_A_CLUSTER, needs_one_server};
+
+/// A connection with a namespace of its own, on the servers that the tests of this file share.
 pub struct Stage {
-    pub server: &'static TestServer,
+    pub server: &'static Ground,
     pub russet: Russet,
 }
 
@@ -27,10 +29,10 @@ pub struct Stored {
     dump: Vec<u8>,
 }
 
-/// The shared server; the watchdog ends it with the test process.
-pub async fn server() -> &'static TestServer {
-    static SERVER: OnceCell<TestServer> = OnceCell::const_new();
-    SERVER.get_or_init(async || TestServer::start().await.expect("a server")).await
+/// The shared servers; their watchdogs end them with the test process.
+pub async fn server() -> &'static Ground {
+    static SERVER: OnceCell<Ground> = OnceCell::const_new();
+    SERVER.get_or_init(async || Ground::start().await.expect("a server")).await
 }
 
 pub async fn stage() -> Stage {
@@ -70,8 +72,8 @@ impl Stage {
 }
 
 /// All commands that the server has run, those inside scripts included, its own statistics left out.
-pub async fn commands(server: &TestServer) -> u64 {
-    let stats = server.command(&["INFO", "commandstats"]).await.unwrap();
+pub async fn commands(server: &Ground) -> u64 {
+    let stats = server.only().command(&["INFO", "commandstats"]).await.unwrap();
     let lines = stats.text().unwrap().lines();
     lines
         .filter(|line| line.starts_with("cmdstat_") && !line.starts_with("cmdstat_info:"))

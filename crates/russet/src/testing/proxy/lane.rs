@@ -35,22 +35,27 @@ impl Lane {
         self.chunks.front().map(|(due, _)| *due)
     }
 
-    /// Writes what is due with `write`, until that would block.
+    /// Writes what is due with `write`, until that would block; one piece of `most` bytes at the most, if that is set.
     pub(super) fn write(
         &mut self,
         now: Instant,
+        most: Option<usize>,
         mut write: impl FnMut(&[u8]) -> io::Result<usize>,
     ) -> io::Result<()> {
         while let Some((due, chunk)) = self.chunks.front_mut() {
             if *due > now {
                 break;
             }
-            match write(chunk) {
+            let piece = most.map_or(chunk.len(), |most| most.min(chunk.len()));
+            match write(chunk.get(..piece).unwrap_or_default()) {
                 Ok(written) => {
                     chunk.drain(..written);
                     self.length -= written;
                     if chunk.is_empty() {
                         self.chunks.pop_front();
+                    }
+                    if most.is_some() {
+                        break;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,

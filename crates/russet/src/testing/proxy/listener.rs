@@ -18,6 +18,7 @@ use crate::testing::endpoint::Endpoint;
 pub(super) enum Order {
     Set(Mode),
     Cut,
+    HalfClose,
 }
 
 pub(super) struct Listener {
@@ -28,6 +29,8 @@ pub(super) struct Listener {
     _port: TcpSocket,
     listening: Option<TcpListener>,
     mode: watch::Sender<Mode>,
+    /// Counts the orders to close one half of each connection.
+    half_closes: watch::Sender<u64>,
     open: JoinSet<()>,
 }
 
@@ -43,6 +46,7 @@ impl Listener {
             _port: port,
             listening: None,
             mode: watch::channel(Mode::Forward).0,
+            half_closes: watch::channel(0).0,
             open: JoinSet::new(),
         })
     }
@@ -77,6 +81,7 @@ impl Listener {
     async fn obey(&mut self, order: Order) -> io::Result<()> {
         match order {
             Order::Cut => self.open.shutdown().await,
+            Order::HalfClose => self.half_closes.send_modify(|count| *count += 1),
             Order::Set(Mode::Refuse) => {
                 self.mode.send_replace(Mode::Refuse);
                 self.listening = None;
@@ -96,9 +101,10 @@ impl Listener {
         self.counts.add_connection();
         let (upstream, mode) = (self.upstream.clone(), self.mode.clone());
         let counts = Arc::clone(&self.counts);
+        let half_closes = self.half_closes.subscribe();
         self.open.spawn(async move {
             // An error is one of the network, which the client sees as well.
-            let _ = relay(client, &upstream, &mode, &counts).await;
+            let _ = relay(client, &upstream, &mode, half_closes, &counts).await;
         });
     }
 }

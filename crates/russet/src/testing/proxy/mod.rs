@@ -34,6 +34,14 @@ pub enum Mode {
     /// Hands the next request on, waits for its reply, and then cuts that connection instead of delivering it.
     /// Other connections, and that connection's successors, are forwarded.
     DropNextReply,
+    /// Hands everything on, at most so many bytes at a time.
+    Slice(usize),
+    /// Hands the next request on, and so many bytes of what the server answers; then closes that connection. Others
+    /// are forwarded.
+    CutReplyAt(usize),
+    /// Hands the next request on, and so many bytes of what the server answers; then nothing any more, without a word.
+    /// Others are forwarded.
+    StallReplyAt(usize),
 }
 
 /// A TCP proxy in front of a [`TestServer`], which counts what passes and can fail in several ways.
@@ -64,6 +72,7 @@ pub enum Mode {
 pub struct Proxy {
     address: SocketAddr,
     password: Option<String>,
+    secure: bool,
     counts: Arc<Counts>,
     orders: Option<mpsc::UnboundedSender<(Order, oneshot::Sender<io::Result<()>>)>>,
     thread: Option<JoinHandle<()>>,
@@ -77,7 +86,7 @@ impl Proxy {
     /// When no port or thread can be had.
     pub async fn to(server: &TestServer) -> io::Result<Proxy> {
         let counts = Arc::new(Counts::default());
-        let listener = Listener::bind(server.endpoint().clone(), Arc::clone(&counts))?;
+        let listener = Listener::bind(server.endpoint(), Arc::clone(&counts))?;
         let address = listener.address();
         let (orders, received) = mpsc::unbounded_channel();
         let thread =
@@ -90,6 +99,7 @@ impl Proxy {
         let proxy = Proxy {
             address,
             password: server.password().map(str::to_owned),
+            secure: server.speaks_tls(),
             counts,
             orders: Some(orders),
             thread: Some(thread),
@@ -100,9 +110,10 @@ impl Proxy {
 
     /// The URL for the client: the server's, with the proxy's address.
     pub fn url(&self) -> String {
+        let scheme = if self.secure { "rediss" } else { "redis" };
         match &self.password {
-            None => format!("redis://{}", self.address),
-            Some(password) => format!("redis://:{password}@{}", self.address),
+            None => format!("{scheme}://{}", self.address),
+            Some(password) => format!("{scheme}://:{password}@{}", self.address),
         }
     }
 
@@ -202,6 +213,42 @@ impl Proxy {
     /// As [`set`](Self::set).
     pub async fn drop_next_reply(&self) -> io::Result<()> {
         self.set(Mode::DropNextReply).await
+    }
+
+    /// [`Mode::Slice`]: at most so many bytes at a time, at least 1.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub async fn slice(&self, bytes: usize) -> io::Result<()> {
+        self.set(Mode::Slice(bytes.max(1))).await
+    }
+
+    /// [`Mode::CutReplyAt`]: the next reply ends after so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub async fn cut_reply_at(&self, bytes: usize) -> io::Result<()> {
+        self.set(Mode::CutReplyAt(bytes)).await
+    }
+
+    /// [`Mode::StallReplyAt`]: the next reply stops after so many bytes, and its connection is silent from then on.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub async fn stall_reply_at(&self, bytes: usize) -> io::Result<()> {
+        self.set(Mode::StallReplyAt(bytes)).await
+    }
+
+    /// Ends the direction to the client of all open connections: it reads end of file, and may still write.
+    ///
+    /// # Errors
+    ///
+    /// When the proxy's thread has ended.
+    pub async fn half_close(&self) -> io::Result<()> {
+        self.order(Order::HalfClose).await
     }
 
     /// [`Mode::Forward`]: everything works again.

@@ -22,6 +22,17 @@ enum Trip {
     Asking,
 }
 
+/// What becomes of a reply.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Doom {
+    /// Lost as a whole, and the connection reset.
+    Lost,
+    /// After so many bytes the connection is closed.
+    CutAfter(usize),
+    /// After so many bytes nothing comes any more.
+    StallAfter(usize),
+}
+
 /// Resets the client when it is dropped, unless the connection came to its natural end.
 struct Client {
     stream: TcpStream,
@@ -48,8 +59,10 @@ struct Relay<'a> {
     trip: Trip,
     /// Bytes were lost while the proxy hung.
     swallowed: bool,
-    /// This connection took the order to lose a reply.
-    doomed: bool,
+    /// This connection took the order to lose a reply, or the rest of one.
+    doomed: Option<Doom>,
+    /// The rest of a reply was withheld, and nothing more goes to the client.
+    withheld: bool,
     mode: &'a watch::Sender<Mode>,
     counts: &'a Counts,
     buffer: Vec<u8>,
@@ -60,6 +73,7 @@ pub(super) async fn relay(
     client: TcpStream,
     upstream: &Endpoint,
     mode: &watch::Sender<Mode>,
+    half_closes: watch::Receiver<u64>,
     counts: &Counts,
 ) -> io::Result<()> {
     let client = Client::new(client)?;
@@ -70,7 +84,7 @@ pub(super) async fn relay(
         return Ok(());
     }
     let server = upstream.connect().await?;
-    Relay::new(client, server, mode, counts).run(changes).await
+    Relay::new(client, server, mode, counts).run(changes, half_closes).await
 }
 
 impl Client {
@@ -98,20 +112,27 @@ impl<'a> Relay<'a> {
             server_ended: false,
             trip: Trip::Answered,
             swallowed: false,
-            doomed: false,
+            doomed: None,
+            withheld: false,
             mode,
             counts,
             buffer: vec![0; 256 * 1024],
         }
     }
 
-    async fn run(mut self, mut changes: watch::Receiver<Mode>) -> io::Result<()> {
+    async fn run(
+        mut self,
+        mut changes: watch::Receiver<Mode>,
+        mut half_closes: watch::Receiver<u64>,
+    ) -> io::Result<()> {
         loop {
             let hangs = *changes.borrow_and_update() == Mode::Hang;
             if self.swallowed && !hangs {
                 return Ok(());
             }
+            let is_cut = self.withheld && matches!(self.doomed, Some(Doom::CutAfter(_)));
             if self.client_ended && self.to_server.is_empty()
+                || is_cut && self.to_client.is_empty()
                 || self.server_ended && self.to_client.is_empty() && !hangs
             {
                 self.client.ended = true;
@@ -123,6 +144,11 @@ impl<'a> Relay<'a> {
             let later = later.into_iter().flatten().filter(|due| !hangs && *due > now).min();
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return Ok(()) },
+                Ok(()) = half_closes.changed() => {
+                    self.withheld = true;
+                    self.to_client = Lane::default();
+                    let _ = self.client.direct.shutdown(net::Shutdown::Write);
+                }
                 read = self.client.stream.readable(), if !self.client_ended && self.to_server.has_room() => {
                     read?;
                     self.read_client()?;
@@ -181,14 +207,15 @@ impl<'a> Relay<'a> {
             self.swallowed = true;
             return true;
         }
-        if mode == Mode::DropNextReply {
+        if Doom::of(mode).is_some() {
             // One connection only takes the order, and takes it away for the others.
-            self.doomed |= self.mode.send_if_modified(|mode| {
-                let mine = *mode == Mode::DropNextReply;
-                if mine {
+            self.mode.send_if_modified(|mode| {
+                let doom = Doom::of(*mode);
+                if doom.is_some() {
+                    self.doomed = doom;
                     *mode = Mode::Forward;
                 }
-                mine
+                doom.is_some()
             });
         }
         self.trip = Trip::Asking;
@@ -214,9 +241,21 @@ impl<'a> Relay<'a> {
                 self.swallowed = true;
                 continue;
             }
-            if self.doomed && self.to_server.is_empty() {
-                return true;
+            if self.withheld {
+                continue;
             }
+            let length = match &mut self.doomed {
+                Some(doom) if self.to_server.is_empty() => match doom {
+                    Doom::Lost => return true,
+                    Doom::CutAfter(rest) | Doom::StallAfter(rest) => {
+                        let length = length.min(*rest);
+                        *rest -= length;
+                        self.withheld = *rest == 0;
+                        length
+                    }
+                },
+                _ => length,
+            };
             self.counts.add_received(length);
             self.to_client.push(due(mode), self.buffer.get(..length).unwrap_or_default());
         }
@@ -224,7 +263,8 @@ impl<'a> Relay<'a> {
     }
 
     fn write_server(&mut self, now: Instant) {
-        if self.to_server.write(now, |bytes| self.server.try_write(bytes)).is_err() {
+        let piece = piece(*self.mode.borrow());
+        if self.to_server.write(now, piece, |bytes| self.server.try_write(bytes)).is_err() {
             // The server reads no more. What it had answered before is still to be delivered.
             self.to_server = Lane::default();
         }
@@ -237,7 +277,26 @@ impl<'a> Relay<'a> {
             self.trip = Trip::Answered;
             self.counts.add_round_trip();
         }
-        self.to_client.write(now, |bytes| self.client.stream.try_write(bytes))
+        let piece = piece(*self.mode.borrow());
+        self.to_client.write(now, piece, |bytes| self.client.stream.try_write(bytes))
+    }
+}
+
+impl Doom {
+    fn of(mode: Mode) -> Option<Doom> {
+        match mode {
+            Mode::DropNextReply => Some(Doom::Lost),
+            Mode::CutReplyAt(bytes) => Some(Doom::CutAfter(bytes)),
+            Mode::StallReplyAt(bytes) => Some(Doom::StallAfter(bytes)),
+            _ => None,
+        }
+    }
+}
+
+fn piece(mode: Mode) -> Option<usize> {
+    match mode {
+        Mode::Slice(bytes) => Some(bytes),
+        _ => None,
     }
 }
 

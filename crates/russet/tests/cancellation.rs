@@ -1,0 +1,215 @@
+//! Cancellation is a fault like any other: the future of every call is dropped at every point at which it waits, and
+//! the next call on the handle gets its own answer, and nothing is left behind.
+
+#![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use russet::testing::eventually;
+use russet::{
+    BoxError, Cache, Counters, Durability, Granularity, Leaderboard, Loader, Russet, raw,
+};
+use support::{Ground, connect};
+
+const LONG: Duration = Duration::from_secs(30);
+
+type Work<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+/// Polls the future so often, each time when it is woken, and drops it; answers whether it had ended before.
+async fn dropped_after(polls: u32, mut work: Work<'_>) -> bool {
+    let mut polled = 0;
+    poll_fn(|context| {
+        polled += 1;
+        match work.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(true),
+            Poll::Pending if polled >= polls => Poll::Ready(false),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+struct Squares;
+
+impl Loader<u64, u64> for Squares {
+    async fn load(&self, n: &u64) -> Result<Option<u64>, BoxError> {
+        tokio::task::yield_now().await;
+        Ok(Some(n * n))
+    }
+}
+
+/// What the calls are made on.
+struct Blocks {
+    russet: Russet,
+    durable: Russet,
+    cache: Cache<u64, u64>,
+    counters: Counters,
+    board: Leaderboard,
+}
+
+/// Every public call that waits for something, by name. Each round takes keys of its own, so that misses stay misses.
+fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
+    let Blocks { russet, durable, cache, counters, board } = blocks;
+    let now = SystemTime::now();
+    macro_rules! calls {
+        ($($name:literal: $call:expr),+ $(,)?) => {
+            vec![$(($name, Box::pin(async move { let _ = $call.await; }) as Work<'_>)),+]
+        };
+    }
+    let pair: Vec<Vec<Vec<u8>>> =
+        ["a", "b"].iter().map(|text| vec![b"ECHO".to_vec(), text.as_bytes().to_vec()]).collect();
+    calls! {
+        "health": russet.health(),
+        "doctor": russet.doctor(),
+        "raw": raw::command(russet, &["ECHO", "abandoned"]),
+        "pipeline": async { raw::pipeline(russet, &pair).await },
+        "durable": raw::durable(durable, &["SET", "durable", "x"]),
+        "cache get": cache.get(&round),
+        "cache get_with_source": cache.get_with_source(&(round + 1_000)),
+        "cache get_with": cache.get_with(&(round + 2_000), async || Ok::<_, BoxError>(1)),
+        "cache find_with": cache.find_with(&(round + 3_000), async || Ok::<_, BoxError>(None)),
+        "cache get_many": async { cache.get_many(&[round + 4_000, round + 4_001]).await },
+        "cache put": cache.put(&(round + 5_000), &1).into_future(),
+        "cache invalidate": cache.invalidate(&(round + 1_000)),
+        "counters add": counters.add("n", 1),
+        "counters add_at": counters.add_at("n", 1, now),
+        "counters get": counters.get("n"),
+        "counters get_at": counters.get_at("n", now),
+        "counters total": counters.total("n"),
+        "counters top": counters.top(Granularity::Day, 10),
+        "counters top_at": counters.top_at(Granularity::Day, now, 10),
+        "counters top_total": counters.top_total(10),
+        "counters series": counters.series("n", Granularity::Hour, ..),
+        "board add": board.add("me", 1.0),
+        "board increment": board.increment("me", 1.0),
+        "board add_many": board.add_many([("you", 1.0)]),
+        "board remove": board.remove("you"),
+        "board trim": board.trim(10),
+        "board top": board.top(10),
+        "board page": board.page(0, 10),
+        "board around": board.around("me", 1),
+        "board standing": board.standing("me"),
+        "board rank": board.rank("me"),
+        "board score": board.score("me"),
+        "board count": board.count(),
+    }
+}
+
+/// That the next answers belong to their questions.
+async fn answers_are_in_step(blocks: &Blocks, what: &str, at: u32) {
+    for nth in 0..3 {
+        let question = format!("{what} dropped at {at}, {nth}");
+        let answer = raw::command(&blocks.russet, &["ECHO", &question]).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{question}: {error}"));
+        assert_eq!(answer.into_text(), Some(question));
+    }
+    let question = format!("{what} dropped at {at}, durable");
+    let (answer, _) = raw::durable(&blocks.durable, &["ECHO", &question]).await.unwrap();
+    assert_eq!(answer.into_text(), Some(question));
+}
+
+#[tokio::test]
+async fn a_call_dropped_at_any_point_leaves_the_handle_in_step_and_nothing_behind() {
+    let server = Ground::start().await.unwrap();
+    let russet = connect(&server.url()).await;
+    let timeout = Duration::from_millis(1);
+    let blocks = Blocks {
+        durable: russet.durability(Durability::Replicated { replicas: 1, timeout }),
+        cache: Cache::builder(&russet, "squares").loader(Squares).build().unwrap(),
+        counters: Counters::builder(&russet, "site").build().unwrap(),
+        board: Leaderboard::builder(&russet, "game").build().unwrap(),
+        russet,
+    };
+    let (mut drops, mut round) = (0, 0);
+    for number in 0..calls(&blocks, 0).len() {
+        for polls in 1.. {
+            round += 10;
+            let (name, call) = calls(&blocks, round).swap_remove(number);
+            let ended = dropped_after(polls, call).await;
+            answers_are_in_step(&blocks, name, polls).await;
+            drops += 1;
+            if ended {
+                break;
+            }
+            assert!(polls < 1_000, "{name} never ends");
+        }
+    }
+    println!("{drops} calls dropped");
+
+    // No lease is left: each key that was asked for can be loaded, without a wait for the end of a lease.
+    eventually(LONG, async || {
+        for key in server.command(&["KEYS", "*:entry:*"]).await.unwrap().texts() {
+            let entry = server.command(&["GET", key]).await.unwrap();
+            if entry.text().is_some_and(|entry| entry.starts_with('L')) {
+                return Err(format!("{key} is still leased"));
+            }
+        }
+        Ok(())
+    })
+    .await;
+    // Data, durable and control, and the connection that asks.
+    if let Ground::One(server) = &server {
+        let clients = server.command(&["CLIENT", "LIST", "TYPE", "normal"]).await.unwrap();
+        let clients = clients.text().unwrap_or_default().lines().count();
+        assert!(clients <= 4, "{clients} connections");
+    }
+    blocks.russet.close().await;
+}
+
+#[tokio::test]
+async fn a_waiter_dropped_at_any_point_is_forgotten() {
+    let server = Ground::start().await.unwrap();
+    let (one, two) = (connect(&server.url()).await, connect(&server.url()).await);
+    let namespace = one.namespace().to_owned();
+    drop(two);
+    let two = Russet::builder().url(server.url()).namespace(namespace).connect().await.unwrap();
+    let users =
+        |russet| Cache::<u64, u64>::builder(russet, "users").fill_lease(LONG).build().unwrap();
+    let (here, there) = (users(&one), users(&two));
+    let (started, has_started) = tokio::sync::oneshot::channel();
+    let (go_on, may_go_on) = tokio::sync::oneshot::channel::<()>();
+    let leader = tokio::spawn(async move {
+        let load = async || {
+            let _ = started.send(());
+            let _ = may_go_on.await;
+            Ok::<_, BoxError>(7)
+        };
+        here.get_with(&1, load).await
+    });
+    has_started.await.unwrap();
+    // It never ends by itself: who waits is dropped at each of its first polls, with others' turns in between.
+    for polls in 1..40 {
+        let waiter = Box::pin(async {
+            let _ = there.get_with(&1, async || Ok::<_, BoxError>(0)).await;
+        });
+        let mut waiter: Work<'_> = waiter;
+        let few = poll_fn(|context| {
+            for _ in 0..polls {
+                if waiter.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(true);
+                }
+            }
+            Poll::Ready(false)
+        });
+        assert!(!few.await, "nothing is loaded yet");
+        let brief = tokio::time::timeout(Duration::from_millis(polls), waiter);
+        assert!(brief.await.is_err(), "nothing is loaded yet");
+    }
+    let last = there.clone();
+    let waiter =
+        tokio::spawn(async move { last.get_with(&1, async || Ok::<_, BoxError>(0)).await });
+    eventually(LONG, async || match there.stats().waits {
+        waits if waits >= 1 => Ok(()),
+        waits => Err(format!("{waits} waits")),
+    })
+    .await;
+    go_on.send(()).unwrap();
+    assert_eq!(leader.await.unwrap().unwrap(), 7);
+    assert_eq!(tokio::time::timeout(LONG / 3, waiter).await.unwrap().unwrap().unwrap(), 7);
+}

@@ -1,0 +1,139 @@
+//! What the module tests run on: one server, or a Cluster when `RUSSET_TEST_TOPOLOGY` is `cluster`.
+
+#![allow(clippy::panic, reason = "a test fails by panicking")]
+
+use std::io;
+
+use russet::testing::{Reply, TestCluster, TestServer};
+
+/// The tests that cannot run on a Cluster, and why. Whatever else does not run there is a failure.
+pub const NOT_ON_A_CLUSTER: [(&str, &str); 8] = [
+    (
+        "a_miss_costs_three_round_trips_and_six_commands_and_a_hit_one_get",
+        "counts at one proxy and resets the statistics of one server",
+    ),
+    (
+        "many_keys_are_read_in_one_round_trip_and_loaded_in_one_batch",
+        "one round trip there is one for each node; tests/cluster.rs counts those",
+    ),
+    (
+        "a_short_load_opens_no_connection_for_renewals",
+        "counts the connections of one server, which is one a node there",
+    ),
+    ("each_call_is_one_round_trip", "counts at one proxy"),
+    (
+        "a_lost_answer_is_unknown_and_not_sent_again",
+        "loses it at one proxy; tests/cluster.rs has it",
+    ),
+    ("an_addition_takes_at_most_nine_commands", "counts the commands of one server"),
+    ("an_update_takes_at_most_five_commands", "counts the commands of one server"),
+    (
+        "a_million_members_cost_at_most_twice_what_ten_thousand_do",
+        "compares the time of one server with itself",
+    ),
+];
+
+/// The servers of a test.
+pub enum Ground {
+    One(Box<TestServer>),
+    Cluster(Box<TestCluster>),
+}
+
+fn on_cluster() -> bool {
+    match std::env::var("RUSSET_TEST_TOPOLOGY").as_deref() {
+        Ok("cluster") => true,
+        Ok("") | Ok("single") | Err(_) => false,
+        Ok(other) => panic!("RUSSET_TEST_TOPOLOGY is single or cluster, not {other}"),
+    }
+}
+
+/// Whether this test is to return at once, being one of those that cannot run on a Cluster.
+pub fn needs_one_server() -> bool {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    let listed = NOT_ON_A_CLUSTER.iter().find(|(name, _)| *name == test);
+    let (name, reason) =
+        listed.unwrap_or_else(|| panic!("{test} is not on the list of exceptions"));
+    if on_cluster() {
+        println!("not on a Cluster: {name}: {reason}");
+    }
+    on_cluster()
+}
+
+impl Ground {
+    pub async fn start() -> io::Result<Self> {
+        Ok(match on_cluster() {
+            true => Self::Cluster(Box::new(TestCluster::start().await?)),
+            false => Self::One(Box::new(TestServer::start().await?)),
+        })
+    }
+
+    pub fn url(&self) -> String {
+        match self {
+            Self::One(server) => server.url(),
+            Self::Cluster(cluster) => cluster.url(),
+        }
+    }
+
+    /// The server of a test that `needs_one_server`.
+    pub fn only(&self) -> &TestServer {
+        match self {
+            Self::One(server) => server,
+            Self::Cluster(_) => panic!("the test is not on the list of exceptions"),
+        }
+    }
+
+    fn nodes(&self) -> &[TestServer] {
+        match self {
+            Self::One(server) => std::slice::from_ref(server),
+            Self::Cluster(cluster) => cluster.nodes(),
+        }
+    }
+
+    /// Runs a command where its key is; one about the server itself at all nodes, and puts the answers together.
+    pub async fn command(&self, words: &[&str]) -> io::Result<Reply> {
+        let cluster = match self {
+            Self::One(server) => return server.command(words).await,
+            Self::Cluster(cluster) => cluster,
+        };
+        match words {
+            ["KEYS" | "DBSIZE" | "CONFIG" | "SCRIPT" | "CLIENT", ..] => {
+                let mut replies = Vec::new();
+                for node in cluster.nodes() {
+                    replies.push(node.command(words).await?);
+                }
+                Ok(together(replies))
+            }
+            [_, key, ..] => cluster.command(key, words).await,
+            other => panic!("where does {other:?} go?"),
+        }
+    }
+
+    pub async fn calls(&self, command: &str) -> io::Result<u64> {
+        let mut calls = 0;
+        for node in self.nodes() {
+            calls += node.calls(command).await?;
+        }
+        Ok(calls)
+    }
+
+    pub async fn kill(&self) -> io::Result<()> {
+        for node in self.nodes() {
+            node.kill().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Lists one behind the other, numbers added.
+fn together(replies: Vec<Reply>) -> Reply {
+    let numbers: Option<i64> = replies.iter().map(Reply::int).sum();
+    let items: Vec<_> = replies.iter().flat_map(|reply| reply.list().to_vec()).collect();
+    match numbers {
+        Some(sum) => Reply::Int(sum),
+        None if items.is_empty() && replies.iter().all(|reply| reply.text().is_some()) => {
+            replies.into_iter().next().unwrap_or(Reply::Nil)
+        }
+        None => Reply::List(items),
+    }
+}

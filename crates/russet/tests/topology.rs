@@ -1,0 +1,33 @@
+//! The list of what does not run on a Cluster names every such test, and no other.
+
+mod support;
+
+use support::NOT_ON_A_CLUSTER;
+
+const SOURCES: [&str; 4] = [
+    include_str!("cache.rs"),
+    include_str!("cache_fill.rs"),
+    include_str!("counters.rs"),
+    include_str!("leaderboard.rs"),
+];
+
+#[test]
+fn the_list_of_exceptions_is_true() {
+    let mut leave = Vec::new();
+    for source in SOURCES {
+        for test in source.split("\nasync fn ").skip(1) {
+            let (name, body) = test.split_once('(').unwrap();
+            if body.lines().nth(1).is_some_and(|line| line.contains("if needs_one_server()")) {
+                leave.push(name);
+            }
+        }
+    }
+    leave.sort_unstable();
+    leave.dedup();
+    let mut listed = NOT_ON_A_CLUSTER.map(|(name, _)| name);
+    listed.sort_unstable();
+    assert_eq!(leave, listed);
+    let calls: usize =
+        SOURCES.iter().map(|source| source.matches("needs_one_server()").count()).sum();
+    assert_eq!(calls, 10, "a call that is not the first line of a test");
+}
