@@ -47,6 +47,13 @@ async fn a_wrong_password_is_refused_at_once_and_not_told() -> Outcome {
     let wrong = Russet::builder().url(server.url()).password("guess").connect().await.unwrap_err();
     assert_eq!((wrong.kind(), wrong.advice()), (ErrorKind::Refused, Advice::GiveUp), "{wrong}");
     assert!(!wrong.to_string().contains("guess"));
+    let none = server.url().replace(":s3cret@", "");
+    let missing = Russet::connect(&none).await.unwrap_err();
+    assert_eq!(
+        (missing.kind(), missing.advice()),
+        (ErrorKind::Refused, Advice::GiveUp),
+        "{missing}"
+    );
     Ok(())
 }
 

@@ -325,7 +325,8 @@ async fn a_dead_primary_is_followed_by_its_replica() -> Outcome {
     let since = promoted.map(|at| at.elapsed()).unwrap_or_default();
     println!("answered {since:?} after the replica was seen as the primary");
     assert!(since < RECOVERY);
-    increment(&russet, &living).await?;
+    // The living nodes learn one after the other that the Cluster is whole again.
+    eventually(RECOVERY, async || increment(&russet, &living).await).await;
 
     // The old primary comes back as a replica, and nobody uses it as what it was.
     cluster.node(0).restart().await?;
@@ -468,6 +469,29 @@ async fn messages_come_from_any_node_and_move_when_it_dies() -> Outcome {
         woken += 1;
     }
     assert!(woken > 5);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cluster_without_all_its_slots_refuses_until_it_has_them() -> Outcome {
+    let cluster = TestCluster::start().await?;
+    let russet = Russet::connect(&cluster.url()).await?;
+    let key = key_at(&cluster, 1).await?;
+    increment(&russet, &key).await?;
+    let lost = cluster.slot(&key_at(&cluster, 0).await?).await?.to_string();
+    for node in cluster.nodes() {
+        node.command(&["CLUSTER", "DELSLOTS", &lost]).await?;
+    }
+    let error = eventually(LONG, async || match increment(&russet, &key).await {
+        Err(error) => Ok(error),
+        Ok(count) => Err(format!("still served: {count}")),
+    })
+    .await;
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    assert!(matches!(error.advice(), Advice::RetryAfter(_)));
+    cluster.node(0).command(&["CLUSTER", "ADDSLOTS", &lost]).await?;
+    cluster.complete().await?;
+    eventually(RECOVERY, async || increment(&russet, &key).await).await;
     Ok(())
 }
 

@@ -245,12 +245,29 @@ async fn faults_of_the_server() -> Outcome {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_of_the_server() -> Outcome {
-    let scene = Scene::set(TestServer::builder().arg("maxmemory-policy", "noeviction")).await?;
+    let settings = TestServer::builder().arg("maxmemory-policy", "noeviction");
+    let scene = Scene::set(settings.arg("enable-protected-configs", "yes")).await?;
     let full = async |s: &Scene| config(s, "maxmemory", "1").await;
     scene.play("OOM", full, async |s| config(s, "maxmemory", "0").await, false).await?;
     let alone = async |s: &Scene| config(s, "min-replicas-to-write", "1").await;
     let enough = async |s: &Scene| config(s, "min-replicas-to-write", "0").await;
     scene.play("NOREPLICAS", alone, enough, false).await?;
+    let broken_disk = async |s: &Scene| {
+        config(s, "save", "3600 1000000").await?;
+        // Nobody can make a file there.
+        config(s, "dir", "/proc").await?;
+        s.server.command(&["BGSAVE"]).await?;
+        eventually(LONG, async || {
+            let info =
+                s.server.command(&["INFO", "persistence"]).await.map_err(|e| e.to_string())?;
+            let failed = info.text().unwrap_or_default().contains("rdb_last_bgsave_status:err");
+            if failed { Ok(()) } else { Err("the snapshot has not failed yet".to_owned()) }
+        })
+        .await;
+        Ok(())
+    };
+    let none = async |s: &Scene| config(s, "save", "").await;
+    scene.play("MISCONF", broken_disk, none, false).await?;
     let demote =
         async |s: &Scene| s.server.command(&["REPLICAOF", "127.0.0.1", "1"]).await.map(drop);
     let promote = async |s: &Scene| s.server.command(&["REPLICAOF", "NO", "ONE"]).await.map(drop);
@@ -279,6 +296,48 @@ impl TestUser {
         let words = ["ACL", "SETUSER", "default", "resetpass", "nopass"];
         raw::command(&russet, &words).await.map_err(std::io::Error::other).map(drop)
     }
+}
+
+#[tokio::test]
+async fn a_server_that_loads_its_data_is_waited_for() -> Outcome {
+    // 300 keys, each 3 ms: a second.
+    let settings = TestServer::builder().append_only().arg("key-load-delay", "3000");
+    let server = settings.arg("loading-process-events-interval-bytes", "1024").start().await?;
+    for n in 0..300 {
+        server.command(&["SET", &format!("key-{n}"), &"x".repeat(100)]).await?;
+    }
+    server.command(&["BGREWRITEAOF"]).await?;
+    eventually(LONG, async || {
+        let info = server.command(&["INFO", "persistence"]).await.map_err(|e| e.to_string())?;
+        let info = info.text().unwrap_or_default();
+        let written = info.contains("aof_rewrite_in_progress:0")
+            && info.contains("aof_rewrite_scheduled:0")
+            && info.contains("aof_last_bgrewrite_status:ok");
+        if written { Ok(()) } else { Err(info.to_owned()) }
+    })
+    .await;
+    let russet = Russet::builder().url(server.url()).timeout(TIMEOUT).connect().await?;
+    server.kill().await?;
+    let mut seen = false;
+    let calls = async {
+        eventually(LONG, async || {
+            let started = Instant::now();
+            let outcome = raw::command(&russet, &["GET", "key-7"]).await;
+            assert!(started.elapsed() < TIMEOUT + SLACK, "{:?}", started.elapsed());
+            outcome.inspect_err(|error| {
+                // The first one may have been on its way when the server died.
+                let retry = matches!(error.advice(), russet::Advice::RetryAfter(_));
+                assert!(retry || error.kind() == ErrorKind::Unknown, "{error}");
+                seen |= error.to_string().contains("loading");
+            })
+        })
+        .await
+    };
+    let (restarted, value) = tokio::join!(server.restart(), calls);
+    restarted?;
+    assert_eq!(value.into_text().as_deref(), Some("x".repeat(100).as_str()));
+    assert!(seen, "it was not loading for long enough to be seen");
+    Ok(())
 }
 
 #[tokio::test]

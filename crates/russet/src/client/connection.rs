@@ -171,23 +171,23 @@ async fn greet(
     must_be_primary: bool,
 ) -> Result<i64> {
     let mut greeting = Pipeline::new();
-    greeting.cmd("PING").ignore().cmd("TIME");
+    greeting.cmd("PING").cmd("TIME");
     if must_be_primary {
         greeting.cmd("HELLO");
     }
-    let answers: RedisResult<Vec<Value>> = greeting.query_async(wire).await;
-    let read = |answers: Vec<Value>| -> RedisResult<_> {
-        let mut answers = answers.into_iter();
-        let (seconds, micros): (i64, i64) =
-            redis::from_redis_value(answers.next().unwrap_or(Value::Nil))?;
-        let role = match answers.next() {
-            None => None,
-            Some(hello) => redis::from_redis_value::<HashMap<String, Value>>(hello)?.remove("role"),
+    let asked = async {
+        let answers = wire.send_packed_commands(&greeting, 0, greeting.len()).await?;
+        let mut answers = answers.into_iter().map(Value::extract_error);
+        let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
+        next()?;
+        let (seconds, micros): (i64, i64) = redis::from_redis_value(next()?)?;
+        let role = match must_be_primary {
+            false => None,
+            true => redis::from_redis_value::<HashMap<String, Value>>(next()?)?.remove("role"),
         };
-        Ok((seconds * 1_000 + micros / 1_000, role))
+        RedisResult::Ok((seconds * 1_000 + micros / 1_000, role))
     };
-    let read = answers.and_then(read).map_err(|error| fault::not_connected(address, &error));
-    let (server_ms, role) = read?;
+    let (server_ms, role) = asked.await.map_err(|error| fault::not_connected(address, &error))?;
     let is_primary =
         role.is_some_and(|role| matches!(role, Value::BulkString(role) if role == b"master"));
     if must_be_primary && !is_primary {
