@@ -283,6 +283,9 @@ async fn a_value_of_an_older_form_is_loaded_again() -> Outcome {
 
 #[tokio::test]
 async fn an_unusable_entry_on_a_server_that_takes_no_writes_is_loaded_past() -> Outcome {
+    if needs_one_server() {
+        return Ok(());
+    }
     let (server, russet) = server().await?;
     let old: Cache<u64, String> = Cache::builder(&russet, "users").build()?;
     old.put(&1, &"Ada".into()).await?;

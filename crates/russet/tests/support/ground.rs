@@ -7,7 +7,7 @@ use std::io;
 use russet::testing::{Reply, TestCluster, TestServer};
 
 /// The tests that cannot run on a Cluster, and why. Whatever else does not run there is a failure.
-pub const NOT_ON_A_CLUSTER: [(&str, &str); 8] = [
+pub const NOT_ON_A_CLUSTER: [(&str, &str); 9] = [
     (
         "a_miss_costs_three_round_trips_and_six_commands_and_a_hit_one_get",
         "counts at one proxy and resets the statistics of one server",
@@ -19,6 +19,10 @@ pub const NOT_ON_A_CLUSTER: [(&str, &str); 8] = [
     (
         "a_short_load_opens_no_connection_for_renewals",
         "counts the connections of one server, which is one a node there",
+    ),
+    (
+        "an_unusable_entry_on_a_server_that_takes_no_writes_is_loaded_past",
+        "makes the server a replica with REPLICAOF, which a node refuses",
     ),
     ("each_call_is_one_round_trip", "counts at one proxy"),
     (
