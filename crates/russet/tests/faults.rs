@@ -132,9 +132,9 @@ impl Scene {
         heal: impl AsyncFnOnce(&Self) -> std::io::Result<()>,
         forgets: bool,
     ) -> Outcome {
-        let load = Load::start(&self.russet)?;
         let counters = Counters::builder(&self.russet, "load").build()?;
         let before = counters.total("n").await?;
+        let load = Load::start(&self.russet)?;
         let seen = load.seen.clone();
         let progress = async |more: u64| {
             let from = seen.answers.load(Ordering::Relaxed);

@@ -35,6 +35,9 @@ const VARIABLES: [&str; 14] = [
     "RUST_LOG",
 ];
 
+/// How long a start or an end may take.
+const LONG: Duration = Duration::from_secs(40);
+
 /// Waits for the end of its input, then ends every process that works in the folder, and removes it. A russet that
 /// is killed at the same moment may still start a server, so it looks until it finds none.
 const GUARD: &str = r#"
@@ -184,13 +187,19 @@ impl Serve {
 
     pub async fn run(command: &Command) -> Serve {
         let mut process = WorkerProcess::command(command).expect("a process");
-        let address = loop {
-            let line = process.line_starting("").await.expect("a line with the address");
-            if let Some((_, rest)) = line.split_once("serving http://") {
-                break rest.split(' ').next().unwrap().parse().expect("an address");
+        let serving = async {
+            loop {
+                let line = process.line_starting("").await.expect("a line with the address");
+                if let Some((_, rest)) = line.split_once("serving http://") {
+                    return rest.split(' ').next().unwrap().parse().expect("an address");
+                }
             }
         };
-        Serve { process, address }
+        let address = tokio::time::timeout(LONG, serving).await;
+        match address {
+            Ok(address) => Serve { process, address },
+            Err(_) => panic!("it does not serve; it printed\n{}", process.output()),
+        }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -219,7 +228,7 @@ impl Serve {
 
 /// Waits for the end of a process, not for ever.
 pub async fn ended(process: &WorkerProcess) -> ExitStatus {
-    match tokio::time::timeout(Duration::from_secs(40), process.wait()).await {
+    match tokio::time::timeout(LONG, process.wait()).await {
         Ok(status) => status.expect("a status"),
         Err(_) => panic!("it does not end; it printed\n{}", process.output()),
     }
