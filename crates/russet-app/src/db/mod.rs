@@ -20,6 +20,10 @@ pub use users::{NewUser, User};
 /// Reading scales with connections, writing does not: one writer at a time is SQLite's rule.
 const CONNECTIONS: u32 = 8;
 
+/// The pages that each connection keeps in memory: the upper levels of the tables. The rest is in the system's cache,
+/// and the cache in front of the database keeps what is asked for often.
+const PAGE_CACHE_KIB: u32 = 256;
+
 /// A failed call to the record store.
 #[derive(Debug, thiserror::Error)]
 #[error("the database failed: {0}")]
@@ -45,6 +49,7 @@ impl Database {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            .pragma("cache_size", format!("-{PAGE_CACHE_KIB}"))
             .busy_timeout(Duration::from_secs(5));
         let file = options.get_filename().to_owned();
         let failed = |error: &dyn std::fmt::Display| {
