@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use russet::testing::{WorkerProcess, eventually, worker_env, worker_receive, worker_report};
+use russet::testing::{
+    Proxy, TestServer, WorkerProcess, eventually, worker_env, worker_receive, worker_report,
+};
 use russet::{BoxError, Cache, ErrorKind, Russet, raw};
 use support::{Ground, needs_one_server};
 use tokio::sync::oneshot;
@@ -331,6 +333,54 @@ fn stuck_process() -> Outcome {
         cache.get_with("1", load).await?;
         Ok(())
     })
+}
+
+#[tokio::test]
+async fn a_load_during_which_redis_goes_away_leaves_no_lease_for_who_comes_after() -> Outcome {
+    let server = TestServer::start().await?;
+    let proxy = Proxy::to(&server).await?;
+    let (one, two) = (Russet::connect(&proxy.url()).await?, Russet::connect(&server.url()).await?);
+    let (slow, other) = (users(&one, LONG * 2)?, users(&two, LONG * 2)?);
+    let (has_read, was_read) = oneshot::channel();
+    let (go_on, may_go_on) = oneshot::channel::<()>();
+    let early = tokio::spawn(async move {
+        let load = async || {
+            let _ = has_read.send(());
+            let _ = may_go_on.await;
+            loaded("loaded in an outage")
+        };
+        slow.get_with("1", load).await
+    });
+    was_read.await?;
+    proxy.refuse().await?;
+    go_on.send(()).ok();
+    assert_eq!(early.await??, "loaded in an outage", "its own caller has it");
+    proxy.heal().await?;
+    let after = tokio::time::timeout(LONG, other.get_with("1", async || loaded("new")));
+    assert_eq!(after.await??, "new", "nobody waits for a load that ended");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_caller_cancelled_while_it_asks_for_the_lease_leaves_none() -> Outcome {
+    let (server, one, two) = fleet().await?;
+    let (early, other) = (users(&one, LONG * 2)?, users(&two, LONG * 2)?);
+    // Reads are answered, and the command that takes the lease is held up.
+    server.command(&["CLIENT", "PAUSE", "60000", "WRITE"]).await?;
+    let asking = tokio::spawn(async move { early.get_with("1", async || loaded("never")).await });
+    eventually(LONG, async || {
+        let clients =
+            server.command(&["CLIENT", "LIST"]).await.map_err(|error| error.to_string())?;
+        let clients = clients.text().unwrap_or_default().to_owned();
+        if clients.contains("cmd=set ") { Ok(()) } else { Err(clients) }
+    })
+    .await;
+    asking.abort();
+    assert!(asking.await.is_err_and(|error| error.is_cancelled()));
+    server.command(&["CLIENT", "UNPAUSE"]).await?;
+    let after = tokio::time::timeout(LONG, other.get_with("1", async || loaded("new")));
+    assert_eq!(after.await??, "new");
+    Ok(())
 }
 
 #[tokio::test]

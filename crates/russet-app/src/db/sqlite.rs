@@ -12,6 +12,10 @@ use crate::Failure;
 /// Reading scales with connections, writing does not: one writer at a time is SQLite's rule.
 const CONNECTIONS: u32 = 8;
 
+/// The pages that each connection keeps in memory: the upper levels of the tables. The rest is in the system's cache,
+/// and the cache in front of the database keeps what is asked for often.
+const PAGE_CACHE_KIB: u32 = 256;
+
 /// The pool, and where the database is.
 pub(super) async fn open(url: &str) -> Result<(SqlitePool, String), Failure> {
     let options = SqliteConnectOptions::from_str(url)
@@ -19,6 +23,7 @@ pub(super) async fn open(url: &str) -> Result<(SqlitePool, String), Failure> {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        .pragma("cache_size", format!("-{PAGE_CACHE_KIB}"))
         .busy_timeout(Duration::from_secs(5));
     let place = format!("sqlite:{}", options.get_filename().display());
     let pool = SqlitePoolOptions::new()

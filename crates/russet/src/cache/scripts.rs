@@ -10,7 +10,7 @@ use crate::{
     script::{Script, script},
 };
 
-use super::entry::Entry;
+use super::{entry::Entry, lease::Asked};
 
 static FILL: Script = script!("cache/fill", include "wake");
 static RELEASE: Script = script!("cache/release", include "wake", flags "allow-oom");
@@ -96,7 +96,9 @@ pub(super) async fn read_many(russet: &Russet, places: &[Place]) -> Result<Vec<O
 /// Takes the lease where nothing stands.
 pub(super) async fn acquire(russet: &Russet, place: &Place, time: Duration) -> Result<Acquired> {
     let lease = LeaseId(Id::random()?);
+    let mut asked = Asked::for_lease(russet, place, lease, time);
     let there = russet.run(place.set_lease(lease, time)).await?;
+    asked.answered();
     Ok(Acquired::from(lease, there))
 }
 
@@ -108,7 +110,11 @@ pub(super) async fn acquire_many(
     let leases = places.iter().map(|_| Id::random().map(LeaseId)).collect::<Result<Vec<_>>>()?;
     let calls: Vec<_> =
         places.iter().zip(&leases).map(|(place, lease)| place.set_lease(*lease, time)).collect();
+    let asked = places.iter().zip(&leases);
+    let mut asked: Vec<_> =
+        asked.map(|(place, lease)| Asked::for_lease(russet, place, *lease, time)).collect();
     let there: Vec<Option<Vec<u8>>> = russet.run_many(&calls).await?;
+    asked.iter_mut().for_each(Asked::answered);
     Ok(leases.into_iter().zip(there).map(|(lease, there)| Acquired::from(lease, there)).collect())
 }
 
