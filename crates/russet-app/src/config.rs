@@ -1,7 +1,7 @@
 //! Flags over environment over defaults.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -13,7 +13,7 @@ use crate::Failure;
 /// What clap prints below the flags.
 pub const ENVIRONMENT: &str = "\
 Environment (a flag stands above its variable):
-  REDIS_URL                      as --redis-url
+  REDIS_URL, REDIS_CA_FILE       as --redis-url and --redis-ca-file
   REDIS_HOST, REDIS_PORT,        the Redis server, piece by piece, when there is no URL
   REDIS_PASSWORD, REDIS_DB       [defaults: localhost, 6379, none, 0]
   DATABASE_URL                   as --database-url
@@ -28,29 +28,48 @@ Exit codes: 0 stopped in order, 1 could not start or run, 2 wrong usage.";
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
 pub struct StoreArgs {
-    /// Folder for everything kept on disk: database, private Redis server, secret key
-    #[arg(long, value_name = "FOLDER", default_value = "./russet-data")]
-    pub data_dir: PathBuf,
-
-    /// A Redis or Valkey server: redis://[user:password@]host[:port][/db] or unix:///path.
-    /// Without one, a private server is started in the data folder
-    #[arg(long, value_name = "URL", env = "REDIS_URL", hide_env = true)]
-    redis_url: Option<String>,
+    /// The Redis servers, and the folder.
+    #[command(flatten)]
+    pub redis: RedisArgs,
 
     /// The record store: sqlite:path or mysql://user:password@host[:port]/name. Without one, russet.db in the data folder
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env = true)]
     database_url: Option<String>,
 }
 
-impl StoreArgs {
-    /// The configured Redis server; `None` means a private one.
+/// Where the Redis data is.
+#[derive(Debug, Clone, Args)]
+pub struct RedisArgs {
+    /// Folder for everything kept on disk: database, private Redis server, secret key
+    #[arg(long, value_name = "FOLDER", default_value = "./russet-data")]
+    pub data_dir: PathBuf,
+
+    /// The Redis or Valkey servers: redis://[user:password@]host[:port][/db], unix:///path,
+    /// redis+sentinel://host,host/name or redis+cluster://host,host; rediss… speaks TLS.
+    /// Without one, a private server is started in the data folder
+    #[arg(long, value_name = "URL", env = "REDIS_URL", hide_env = true)]
+    redis_url: Option<String>,
+
+    /// Who vouches for the servers' certificates, a PEM file, instead of the system's authorities
+    #[arg(long, value_name = "FILE", env = "REDIS_CA_FILE", hide_env = true)]
+    redis_ca_file: Option<PathBuf>,
+}
+
+impl RedisArgs {
+    /// The configured servers; `None` means a private one.
     ///
     /// # Errors
     /// A piece that is not what it should be.
-    pub fn redis(&self) -> Result<Option<RussetBuilder>, Failure> {
-        redis(self.redis_url.as_deref(), |name| std::env::var(name).ok())
+    pub fn server(&self) -> Result<Option<RussetBuilder>, Failure> {
+        let server = redis(self.redis_url.as_deref(), |name| std::env::var(name).ok())?;
+        Ok(match (server, &self.redis_ca_file) {
+            (Some(server), Some(file)) => Some(server.ca_file(file)),
+            (server, _) => server,
+        })
     }
+}
 
+impl StoreArgs {
     /// The configured database; `None` means the one in the data folder.
     ///
     /// # Errors
@@ -58,6 +77,21 @@ impl StoreArgs {
     pub fn database(&self) -> Result<Option<String>, Failure> {
         database(self.database_url.as_deref(), |name| std::env::var(name).ok())
     }
+}
+
+/// A data folder that is there.
+///
+/// # Errors
+/// When it is not.
+pub fn existing(data_dir: &Path) -> Result<&Path, Failure> {
+    if data_dir.is_dir() {
+        return Ok(data_dir);
+    }
+    Err(format!(
+        "there is no data folder {}: name a server with --redis-url, or another folder with --data-dir",
+        data_dir.display()
+    )
+    .into())
 }
 
 fn redis(

@@ -1,6 +1,6 @@
 //! The program `russet`: a web application on Redis and SQL, complete in one command.
 //!
-//! - [`cli`]: the commands, `serve`, `seed` and `bench`.
+//! - [`cli`]: the commands, `serve`, `seed`, `bench` and `doctor`.
 //! - [`mod@bench`]: what each block costs, beside the raw commands of the server.
 //! - [`config`]: flags over environment over defaults.
 //! - [`redis_server`]: the private Redis server that `serve` starts when none is configured.

@@ -1,6 +1,7 @@
 //! The commands.
 
 mod bench;
+mod doctor;
 mod seed;
 mod serve;
 
@@ -29,6 +30,7 @@ enum Command {
     Serve(serve::Serve),
     Seed(seed::Seed),
     Bench(bench::Bench),
+    Doctor(doctor::Doctor),
 }
 
 /// Runs the command that the arguments name.
@@ -38,8 +40,8 @@ pub fn main() -> ExitCode {
     let debug = cli.debug || debug_wanted(std::env::var("DEBUG").ok().as_deref());
     start_logging(match cli.command {
         _ if debug => "info,russet=debug,russet_axum=debug,russet_app=debug",
-        // Its servers come and go.
-        Command::Bench(_) => "error",
+        // The servers of a benchmark come and go, and the doctor says itself what it meets.
+        Command::Bench(_) | Command::Doctor(_) => "error",
         _ => "info",
     });
     let runtime = match tokio::runtime::Runtime::new() {
@@ -48,13 +50,14 @@ pub fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match cli.command {
-            Command::Serve(serve) => serve.run().await,
-            Command::Seed(seed) => seed.run().await,
-            Command::Bench(bench) => bench.run().await,
+            Command::Serve(serve) => serve.run().await.map(|()| ExitCode::SUCCESS),
+            Command::Seed(seed) => seed.run().await.map(|()| ExitCode::SUCCESS),
+            Command::Bench(bench) => bench.run().await.map(|()| ExitCode::SUCCESS),
+            Command::Doctor(doctor) => doctor.run().await,
         }
     });
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => failed(&*error),
     }
 }

@@ -31,9 +31,9 @@ pub(super) struct Seed {
 
 impl Seed {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let (redis, database) = (self.stores.redis()?, self.stores.database()?);
+        let (redis, database) = (self.stores.redis.server()?, self.stores.database()?);
         // The lock is held to the end: a server that is started here must not be taken over meanwhile.
-        let (path, lock) = match DataDir::open(&self.stores.data_dir) {
+        let (path, lock) = match DataDir::open(&self.stores.redis.data_dir) {
             Ok(data) => (data.path().to_owned(), Some(data)),
             Err(DataDirError::InUse { path, .. }) => (path, None),
             Err(error) => return Err(error.into()),

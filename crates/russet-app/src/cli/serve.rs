@@ -47,7 +47,7 @@ impl Serve {
         // From here on a signal stops in order; before, it would leave a half-started Redis server behind.
         let stop = tokio::spawn(stop_signal());
         config::check_loopback(self.listen)?;
-        let (redis, database) = (self.stores.redis()?, self.stores.database()?);
+        let (redis, database) = (self.stores.redis.server()?, self.stores.database()?);
         let listener = TcpListener::bind(self.listen).await.map_err(|error| {
             format!(
                 "cannot listen on {}: {error}; choose another address with --listen",
@@ -55,7 +55,7 @@ impl Serve {
             )
         })?;
         http::metrics::collect();
-        let data = DataDir::open(&self.stores.data_dir)?;
+        let data = DataDir::open(&self.stores.redis.data_dir)?;
         let given = std::env::var("SECRET_KEY").ok().filter(|key| !key.is_empty());
         let _key = SecretKey::load(self.secret_key_file.as_deref(), given.as_deref(), data.path())?;
         let database_url = database.unwrap_or_else(|| Database::url_in(data.path()));

@@ -111,13 +111,23 @@ impl Files {
              appendfsync always\n\
              aof-load-truncated yes\n\
              save \"\"\n\
+             maxmemory {memory}\n\
              maxmemory-policy noeviction\n",
+            // Refused writes are better than a server that the kernel ends. 0 is no limit.
+            memory = half_of_the_memory().unwrap_or(0),
             password = self.password()?,
             folder = quoted(&self.folder),
             pid = quoted(&self.pid_file()),
             log = quoted(&self.log()),
         ))
     }
+}
+
+/// In bytes; `None` where the system does not say what it has.
+fn half_of_the_memory() -> Option<u64> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kib = info.lines().find_map(|line| line.strip_prefix("MemTotal:")?.strip_suffix("kB"))?;
+    kib.trim().parse::<u64>().ok()?.checked_mul(1024 / 2)
 }
 
 /// A path as the server's configuration reads it: in quotes, every unusual byte escaped.
