@@ -1,5 +1,5 @@
-//! The pictures in the README, of the application as it is. `make screenshots` keeps them; the ordinary run throws
-//! them away, and so shows that they can be made.
+//! The pictures in the README, of the application as it is. `make screenshots` keeps them; the ordinary run takes
+//! some, throws them away, and so shows that they can be taken.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +12,13 @@ use crate::browser::{self, App, PHONE, Page};
 /// The folder for the pictures.
 const VARIABLE: &str = "RUSSET_SCREENSHOTS";
 const DESKTOP: (u32, u32) = (1_200, 900);
+/// Name, query, window, and a user to look up. The ordinary run takes the last two.
+const PICTURES: [(&str, &str, (u32, u32), &str); 4] = [
+    ("home-light", "lang=en&theme=light", DESKTOP, "7"),
+    ("home-dark", "lang=en&theme=dark", DESKTOP, "12"),
+    ("home-zh", "lang=zh&theme=light", DESKTOP, "23"),
+    ("home-phone", "lang=en&theme=light", (PHONE.0, 1_640), "42"),
+];
 
 /// What other people have done here.
 async fn liven_up(app: &App) {
@@ -40,7 +47,6 @@ async fn use_the_page(page: &Page, user: &str) {
     }
     page.run_cold_key().await;
     page.run::<()>("document.activeElement.blur(); scrollTo(0, 0)").await;
-    page.until("document.getAnimations().length === 0").await;
 }
 
 /// A picture of the window, or with `whole` of the whole page.
@@ -61,17 +67,17 @@ async fn the_pictures_of_the_readme_can_be_taken() {
     if browser::left_out() {
         return;
     }
+    let kept = std::env::var_os(VARIABLE).map(PathBuf::from);
     let thrown_away = TempDir::new().unwrap();
-    let folder = std::env::var_os(VARIABLE).map_or(thrown_away.path().to_owned(), PathBuf::from);
+    let (folder, pictures) = match &kept {
+        Some(folder) => (folder.as_path(), &PICTURES[..]),
+        None => (thrown_away.path(), &PICTURES[2..]),
+    };
     let app = App::start(Duration::ZERO).await;
     liven_up(&app).await;
     let page = Page::open(&app, "en").await;
-    for (name, query, size, user) in [
-        ("home-light", "lang=en&theme=light", DESKTOP, "7"),
-        ("home-dark", "lang=en&theme=dark", DESKTOP, "12"),
-        ("home-zh", "lang=zh&theme=light", DESKTOP, "23"),
-        ("home-phone", "lang=en&theme=light", (PHONE.0, 1_640), "42"),
-    ] {
+    page.prefer(&[("prefers-reduced-motion", "reduce")]).await;
+    for &(name, query, size, user) in pictures {
         page.resize(size, 1.0).await;
         page.go(&format!("/?{query}")).await;
         use_the_page(&page, user).await;
