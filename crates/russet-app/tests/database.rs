@@ -163,7 +163,7 @@ async fn a_list_goes_on_after_an_id(url: &str) {
 }
 
 async fn several_processes_open_a_new_database_at_once(url: &str) {
-    let opened = join_all((0..4).map(|_| Database::open(url))).await;
+    let opened = join_all((0..8).map(|_| Database::open(url))).await;
     for db in opened {
         assert_eq!(db.unwrap().count_users().await.unwrap(), 0);
     }
