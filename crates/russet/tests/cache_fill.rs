@@ -404,13 +404,14 @@ async fn a_killed_loader_frees_its_waiters_within_the_lease() -> Outcome {
 #[tokio::test]
 async fn a_load_that_outlasts_its_lease_keeps_it() -> Outcome {
     let (server, one, two) = fleet().await?;
-    let lease = Duration::from_millis(150);
+    // Long enough that a busy machine does not miss a renewal.
+    let lease = Duration::from_millis(600);
     let (here, there) = (users(&one, lease)?, users(&two, lease)?);
     let (started, has_started) = oneshot::channel();
     let slow = tokio::spawn(async move {
         let load = async || {
             let _ = started.send(());
-            tokio::time::sleep(Duration::from_millis(1_000)).await;
+            tokio::time::sleep(Duration::from_millis(2_000)).await;
             loaded("slow")
         };
         here.get_with("1", load).await
