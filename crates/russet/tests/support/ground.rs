@@ -129,14 +129,16 @@ impl Ground {
     }
 }
 
-/// Lists one behind the other, numbers added.
+/// Lists and different texts one behind the other, numbers added.
 fn together(replies: Vec<Reply>) -> Reply {
     let numbers: Option<i64> = replies.iter().map(Reply::int).sum();
     let items: Vec<_> = replies.iter().flat_map(|reply| reply.list().to_vec()).collect();
     match numbers {
         Some(sum) => Reply::Int(sum),
         None if items.is_empty() && replies.iter().all(|reply| reply.text().is_some()) => {
-            replies.into_iter().next().unwrap_or(Reply::Nil)
+            let mut texts: Vec<_> = replies.iter().filter_map(Reply::text).collect();
+            texts.dedup();
+            Reply::Text(texts.concat().into())
         }
         None => Reply::List(items),
     }
