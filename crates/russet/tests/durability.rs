@@ -36,16 +36,16 @@ async fn a_write_says_how_many_replicas_have_it() -> Outcome {
     assert_eq!((value, alone.replicas, alone.in_full), (raw::Value::Int(1), 0, false));
 
     let replica = TestServer::builder().replica_of(address).start().await?;
-    let value = eventually(LONG, async || {
-        let (value, reached) =
-            raw::durable(&one, &["INCR", "n"]).await.map_err(|e| e.to_string())?;
-        if reached.in_full && reached.replicas == 1 {
-            Ok(value)
-        } else {
-            Err(format!("{reached:?}"))
-        }
+    // A server that never had a replica counts one that is still loading.
+    eventually(LONG, async || {
+        let state = replica.command(&["INFO", "replication"]).await.map_err(|e| e.to_string())?;
+        let state = state.text().unwrap_or_default();
+        if state.contains("master_link_status:up") { Ok(()) } else { Err(state.to_owned()) }
     })
     .await;
+    let (value, reached) =
+        raw::durable(&russet.durability(replicated(1, LONG)), &["INCR", "n"]).await?;
+    assert!(reached.in_full && reached.replicas == 1, "{reached:?}");
     let there = replica.command(&["GET", "n"]).await?.int();
     assert_eq!(value, raw::Value::Int(there.unwrap_or_default()), "on the replica when it is told");
 

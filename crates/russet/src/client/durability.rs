@@ -21,7 +21,8 @@ pub enum Durability {
     /// The server's answer: what its own persistence and replication are set to.
     #[default]
     ServerDefault,
-    /// So many replicas have the write too: `WAIT`.
+    /// So many replicas have the write too: `WAIT`. The one exception is the server's: a primary that never had a
+    /// replica counts the first one while that is still loading.
     Replicated {
         /// How many, at least 1.
         replicas: u32,
