@@ -77,6 +77,7 @@ mod codec;
 mod error;
 mod id;
 mod keys;
+mod listen;
 mod names;
 mod script;
 mod service;

@@ -19,22 +19,21 @@ use tokio::{
 };
 
 use crate::{
-    client::Subscription,
     error::Result,
     id::Id,
     keys::{self, Namespace},
-    service::{Rest, Service, Signals},
+    listen::{Heard, Listener, Listeners},
 };
 
 /// One channel for all waits of a process.
 pub(crate) struct Inbox {
     shared: Arc<Shared>,
-    listener: OnceLock<Service>,
+    listeners: Arc<Listeners>,
+    listener: OnceLock<Listener>,
 }
 
 struct Shared {
     channel: String,
-    subscription: Subscription,
     waiters: Mutex<HashMap<u64, oneshot::Sender<News>>>,
     last: AtomicU64,
     listening: watch::Sender<bool>,
@@ -53,16 +52,16 @@ impl Inbox {
     pub(crate) fn new(
         namespace: &Namespace,
         process: Id,
-        subscription: Subscription,
+        listeners: &Arc<Listeners>,
     ) -> Result<Self> {
         let shared = Shared {
             channel: keys::inbox::news(namespace, process)?,
-            subscription,
             waiters: Mutex::default(),
             last: AtomicU64::new(0),
             listening: watch::Sender::new(false),
         };
-        Ok(Self { shared: Arc::new(shared), listener: OnceLock::new() })
+        let (shared, listeners) = (Arc::new(shared), listeners.clone());
+        Ok(Self { shared, listeners, listener: OnceLock::new() })
     }
 
     /// Registers a wait. This comes before the script that records it: in the other order a message
@@ -73,18 +72,11 @@ impl Inbox {
     pub(crate) async fn waiter(&self, at_most: Duration) -> Waiter {
         self.listener.get_or_init(|| {
             let shared = self.shared.clone();
-            Service::start("inbox", move |signals| listen(shared.clone(), signals))
+            self.listeners.listen(&self.shared.channel, move |heard| shared.hear(heard))
         });
         let mut listening = self.shared.listening.subscribe();
         let _ = timeout(at_most, listening.wait_for(|listening| *listening)).await;
         self.shared.clone().register()
-    }
-
-    /// Ends the connection for messages, and with it all waits.
-    pub(crate) async fn close(&self) {
-        if let Some(listener) = self.listener.get() {
-            listener.join().await;
-        }
     }
 }
 
@@ -94,6 +86,20 @@ impl Shared {
         let (sender, news) = oneshot::channel();
         self.lock().insert(id, sender);
         Waiter { inbox: self, id, news }
+    }
+
+    fn hear(&self, heard: Heard<'_>) {
+        match heard {
+            Heard::Live => {
+                self.listening.send_replace(true);
+            }
+            Heard::Message(message) => self.deliver(message),
+            Heard::Gap => {
+                self.listening.send_replace(false);
+                // Their messages may have been lost with the connection: dropping the senders ends the waits.
+                self.lock().clear();
+            }
+        }
     }
 
     fn deliver(&self, message: &[u8]) {
@@ -109,25 +115,6 @@ impl Shared {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<News>>> {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// One connection's life.
-async fn listen(shared: Arc<Shared>, signals: Signals) -> Result<Rest> {
-    let mut messages = shared.subscription.open(&shared.channel).await?;
-    shared.listening.send_replace(true);
-    loop {
-        tokio::select! {
-            () = signals.stop.cancelled() => break,
-            message = messages.next() => match message {
-                Some(message) => shared.deliver(&message),
-                None => break,
-            }
-        }
-    }
-    shared.listening.send_replace(false);
-    // Their messages may have been lost with the connection: dropping the senders ends the waits.
-    shared.lock().clear();
-    Ok(Rest::For(Duration::ZERO))
 }
 
 /// One wait; dropping it ends it.

@@ -17,7 +17,7 @@ use std::{
 /// The modules of the library, from the bottom up: each may use those of lower floors.
 const FLOORS: [&[&str]; 4] = [
     &["error", "clock", "cluster_slot", "id", "codec", "backoff", "names"],
-    &["keys", "script", "client", "service", "wake"],
+    &["keys", "script", "client", "service", "listen", "wake"],
     &["counters", "leaderboard"],
     &["cache"],
 ];

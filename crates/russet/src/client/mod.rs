@@ -42,9 +42,11 @@ pub use durability::{Durability, Reached};
 pub use health::Health;
 pub use meter::{Sent, metered};
 pub(crate) use send::FromReply;
-pub(crate) use subscription::Subscription;
+pub(crate) use subscription::{Messages, Subscription};
 
-use crate::{clock::ServerClock, error::Result, id::Id, keys::Namespace, wake::Inbox};
+use crate::{
+    clock::ServerClock, error::Result, id::Id, keys::Namespace, listen::Listeners, wake::Inbox,
+};
 use places::Places;
 use router::Router;
 use settings::Settings;
@@ -85,6 +87,7 @@ struct Inner {
     durable: OnceLock<Router>,
     closed: AtomicBool,
     control: Control,
+    listeners: Arc<Listeners>,
     inbox: Inbox,
 }
 
@@ -111,7 +114,7 @@ impl Russet {
     /// Closes the connections and waits until the background work has ended; every later call of this handle and its
     /// clones fails. For an orderly end: dropping the last clone closes them too, without waiting.
     pub async fn close(&self) {
-        self.inner.inbox.close().await;
+        self.inner.listeners.close().await;
         self.inner.control.close().await;
         self.inner.closed.store(true, Ordering::Relaxed);
         if let Some(durable) = self.inner.durable.get() {
@@ -126,9 +129,10 @@ impl Russet {
         let settings = Arc::new(settings);
         let places = Arc::new(Places::start(&settings));
         let subscription = Subscription::new(settings.clone(), places.clone());
-        let inbox = Inbox::new(&namespace, Id::random()?, subscription)?;
-        let control = Control::new(&places, &settings, &clock);
         let runtime = Handle::current();
+        let listeners = Arc::new(Listeners::new(subscription, &runtime));
+        let inbox = Inbox::new(&namespace, Id::random()?, &listeners)?;
+        let control = Control::new(&places, &settings, &clock);
         let data = Router::start(&places, &settings, &clock, &runtime);
         let inner = Inner {
             namespace,
@@ -140,6 +144,7 @@ impl Russet {
             durable: OnceLock::new(),
             closed: AtomicBool::new(false),
             control,
+            listeners,
             inbox,
         };
         Ok(Self { inner: Arc::new(inner), durability: Durability::default() })

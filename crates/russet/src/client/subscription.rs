@@ -1,4 +1,4 @@
-//! Messages of one channel, on a connection that carries nothing else.
+//! Messages of channels, on a connection that carries nothing else.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,9 +7,10 @@ use futures_util::{
     future::{BoxFuture, FutureExt},
 };
 use redis::aio::{PubSubSink, PubSubStream};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, error::Elapsed, timeout};
 
 use super::{
+    address::Address,
     connection::open_subscription,
     fault,
     places::{Places, Target},
@@ -27,8 +28,9 @@ pub(crate) struct Subscription {
     places: Arc<Places>,
 }
 
-/// The messages of a channel that arrive while this lives.
+/// A connection for the messages of the channels it is subscribed to.
 pub(crate) struct Messages {
+    server: Address,
     sink: PubSubSink,
     stream: PubSubStream,
     answer_within: Duration,
@@ -41,15 +43,15 @@ impl Subscription {
         Self { settings, places }
     }
 
-    /// Connects and subscribes; when it returns, nothing published from now on is missed.
+    /// Connects, and is subscribed to nothing yet.
     ///
     /// # Errors
     /// `Unreachable` or `Refused`, as connecting does.
-    pub(crate) async fn open(&self, channel: &str) -> Result<Messages> {
+    pub(crate) async fn open(&self) -> Result<Messages> {
         let deadline = Instant::now() + self.settings.connect_timeout;
         let mut targets = self.places.that_hear_all(deadline).await?.into_iter();
         let mut outcome = match targets.next() {
-            Some(target) => self.open_at(&target, channel).await,
+            Some(target) => self.open_at(&target).await,
             None => Err(crate::error::Error::internal("there is no server to listen to")),
         };
         for target in targets {
@@ -57,26 +59,47 @@ impl Subscription {
                 break;
             }
             self.places.look_again();
-            outcome = self.open_at(&target, channel).await;
+            outcome = self.open_at(&target).await;
         }
         outcome
     }
 
-    async fn open_at(&self, target: &Target, channel: &str) -> Result<Messages> {
+    async fn open_at(&self, target: &Target) -> Result<Messages> {
         let answer_within = self.settings.connect_timeout;
         let (connection, place) = open_subscription(&self.settings, target).await?;
-        let (mut sink, stream) = connection.split();
-        let subscribed = timeout(answer_within, sink.subscribe(channel)).await;
-        let subscribed = subscribed.unwrap_or_else(|_| Err(no_answer()));
-        subscribed.map_err(|error| fault::not_connected(&place.address, &error))?;
+        let (sink, stream) = connection.split();
+        let server = place.address.clone();
         let is_left = async move { place.is_left().await }.boxed();
-        Ok(Messages { sink, stream, answer_within, is_left })
+        Ok(Messages { server, sink, stream, answer_within, is_left })
     }
 }
 
 impl Messages {
-    /// The next message; `None` when the connection is lost, and messages may have been missed.
-    pub(crate) async fn next(&mut self) -> Option<Vec<u8>> {
+    /// When it returns, nothing published to these channels from now on is missed.
+    ///
+    /// # Errors
+    /// `Unreachable` or `Refused`.
+    pub(crate) async fn subscribe(&mut self, channels: &[String]) -> Result<()> {
+        let subscribed = timeout(self.answer_within, self.sink.subscribe(channels)).await;
+        self.confirmed(subscribed)
+    }
+
+    /// Ends what [`subscribe`](Self::subscribe) began.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn unsubscribe(&mut self, channels: &[String]) -> Result<()> {
+        let unsubscribed = timeout(self.answer_within, self.sink.unsubscribe(channels)).await;
+        self.confirmed(unsubscribed)
+    }
+
+    fn confirmed(&self, answer: Result<redis::RedisResult<()>, Elapsed>) -> Result<()> {
+        let answer = answer.unwrap_or_else(|_| Err(no_answer()));
+        answer.map_err(|error| fault::not_connected(&self.server, &error))
+    }
+
+    /// The next message and its channel; `None` when the connection is lost, and messages may have been missed.
+    pub(crate) async fn next(&mut self) -> Option<(String, Vec<u8>)> {
         loop {
             let message = tokio::select! {
                 biased;
@@ -84,7 +107,11 @@ impl Messages {
                 () = &mut self.is_left => return None,
             };
             match message {
-                Ok(message) => return Some(message?.get_payload_bytes().to_vec()),
+                Ok(message) => {
+                    let message = message?;
+                    let channel = message.get_channel_name().to_owned();
+                    return Some((channel, message.get_payload_bytes().to_vec()));
+                }
                 Err(_) => {
                     let pong = timeout(self.answer_within, self.sink.ping::<redis::Value>()).await;
                     pong.ok()?.ok()?;
