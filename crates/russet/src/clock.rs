@@ -2,25 +2,39 @@
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// An estimate of the server's time, good for naming things. Decisions are the server's own, inside its scripts.
-#[derive(Debug, Default)]
+///
+/// It goes on with the machine's steady clock: setting this machine's time of day changes nothing.
+#[derive(Debug)]
 pub(crate) struct ServerClock {
-    /// The server's time less ours.
-    ahead_ms: AtomicI64,
+    started: Instant,
+    /// The server's time when this clock started.
+    server_ms: AtomicI64,
+}
+
+impl Default for ServerClock {
+    fn default() -> Self {
+        let server_ms = AtomicI64::new(millis(SystemTime::now()));
+        Self { started: Instant::now(), server_ms }
+    }
 }
 
 impl ServerClock {
     /// Takes over what the server just told.
     pub(crate) fn learn(&self, server_ms: i64) {
-        self.ahead_ms.store(server_ms - millis(SystemTime::now()), Ordering::Relaxed);
+        self.server_ms.store(server_ms - self.elapsed_ms(), Ordering::Relaxed);
     }
 
     /// The server's time now, in milliseconds since 1970.
     pub(crate) fn now_ms(&self) -> i64 {
-        millis(SystemTime::now()) + self.ahead_ms.load(Ordering::Relaxed)
+        self.server_ms.load(Ordering::Relaxed) + self.elapsed_ms()
+    }
+
+    fn elapsed_ms(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 }
 

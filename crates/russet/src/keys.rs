@@ -6,7 +6,9 @@
 //! | pattern | type | ends by | owner |
 //! | --- | --- | --- | --- |
 //! | `{cache:<name>:<partition>}:entry:<key>` | string | TTL | `cache` |
+//! | `{cache:<name>:<partition>}:refresh:<key>` | string | TTL | `cache` |
 //! | `{cache:<name>:<partition>}:waiters:<key>` | list | TTL | `cache` |
+//! | `{cache:<name>}:changes` | channel | the caches | `cache` |
 //! | `{counters:<group>}:total` | zset | the application | `counters` |
 //! | `{counters:<group>}:minute:<start, UTC>` | zset | TTL | `counters` |
 //! | `{counters:<group>}:hour:<start, UTC>` | zset | TTL | `counters` |
@@ -122,11 +124,23 @@ pub(crate) fn must_expire(key: &str) -> bool {
 /// Keys of a cache; the object is one of its partitions.
 #[cfg(feature = "cache")]
 pub(crate) mod cache {
-    use super::{Part, encode};
+    use super::{Namespace, Part, Slot, encode};
+    use crate::error::Result;
+
+    /// Channel: the keys whose entries were changed. Nothing is stored.
+    pub(crate) fn changes(namespace: &Namespace, name: &str) -> Result<String> {
+        let slot = Slot::of(namespace, "cache", name)?;
+        Ok(slot.key(&Part("changes".into())))
+    }
 
     /// String: the entry of a key, a value, a null or a lease. Ends by its TTL.
     pub(crate) fn entry(key: &str) -> Part {
         Part(["entry:", &encode(key)].concat())
+    }
+
+    /// String: the lease of who loads a key anew while its entry still stands. Ends by its TTL.
+    pub(crate) fn refresh(key: &str) -> Part {
+        Part(["refresh:", &encode(key)].concat())
     }
 
     /// List: who waits for the load of a key. Ends by a TTL, shortly after the lease.

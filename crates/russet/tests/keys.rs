@@ -21,7 +21,7 @@ use russet::{
     raw,
     testing::{Reply, TestServer, eventually},
 };
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 const PAGE: &str = include_str!("../../../docs/keys.md");
 const LONG: Duration = Duration::from_secs(60);
@@ -327,6 +327,36 @@ async fn every_call_of_the_cache(
     assert_eq!(texts.stats().load_errors, 1);
     stage.observe(seen).await;
 
+    // A refresh under way: a lease beside the entry; and the channel of the copies.
+    let (reads, mut reading) = mpsc::unbounded_channel();
+    let warm: Cache<u64, String> = Cache::builder(russet, "warm")
+        .ttl(Duration::from_secs(100))
+        .refresh_ahead(0.9999)
+        .stale_while_revalidate(LONG)
+        .stale_if_error(LONG)
+        .soft_timeout(LONG)
+        .load_timeout(2 * LONG)
+        .near_entries(10)
+        .near_bytes(10_000)
+        .near_max_age(Duration::from_millis(1))
+        .loader(Held(reads))
+        .build()
+        .unwrap();
+    warm.put(&1, &"old".into()).await.unwrap();
+    let mut may_end = eventually(LONG, async || {
+        warm.get(&1).await.unwrap();
+        reading.try_recv().map_err(|_| "nobody refreshes")
+    })
+    .await;
+    eventually(LONG, async || {
+        let channels = stage.server.command(&["PUBSUB", "CHANNELS", "*:changes"]).await.unwrap();
+        if channels.list().is_empty() { Err("nobody listens") } else { Ok(()) }
+    })
+    .await;
+    stage.observe(seen).await;
+    assert!(seen.iter().any(|pattern| pattern.contains(":refresh:")));
+    may_end.close();
+
     // A load under way: a lease, and the list of who waits for it in another process.
     let elsewhere: Cache<str, String> = Cache::builder(other_process, "a:b}{*").build().unwrap();
     let (go_on, may_go_on) = oneshot::channel::<()>();
@@ -349,6 +379,18 @@ async fn every_call_of_the_cache(
     stage.observe(seen).await;
     go_on.send(()).unwrap();
     leader.await.unwrap().unwrap() == "loaded" && waiter.await.unwrap().unwrap() == "loaded"
+}
+
+/// A load that goes on until the test closes what it got.
+struct Held(mpsc::UnboundedSender<oneshot::Receiver<()>>);
+
+impl Loader<u64, String> for Held {
+    async fn load(&self, _: &u64) -> Result<Option<String>, BoxError> {
+        let (mut held, end) = oneshot::channel();
+        self.0.send(end)?;
+        held.closed().await;
+        Ok(Some("new".to_owned()))
+    }
 }
 
 async fn every_call_of_the_counters(russet: &Russet) {

@@ -1,5 +1,5 @@
 -- Gives a lease back without a value, so that a waiter can load at once.
--- KEYS[1] entry: string   KEYS[2] waiters: list
+-- KEYS[1] entry or refresh: string   KEYS[2] waiters: list
 -- ARGV[1] lease: entry
 -- returns: 1 released | 0 the lease was lost or revoked
 -- refuses: writes nothing unless the lease is current

@@ -1,5 +1,5 @@
 -- Keeps a lease while its loader runs.
--- KEYS[1] entry: string
+-- KEYS[1] entry or refresh: string
 -- ARGV[1] lease: entry    ARGV[2] lease time: ms
 -- returns: 1 renewed | 0 the lease was lost or revoked
 -- refuses: writes nothing unless the lease is current

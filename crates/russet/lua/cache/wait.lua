@@ -1,5 +1,5 @@
 -- Records a caller that waits for somebody else's load.
--- KEYS[1] entry: string   KEYS[2] waiters: list
+-- KEYS[1] entry or refresh: string   KEYS[2] waiters: list
 -- ARGV[1] waiter: address   ARGV[2] longest lease: ms
 -- returns: {"leased", ms left as text} | {"entry", entry} | {"absent"}
 -- refuses: writes nothing unless the entry is a lease

@@ -5,7 +5,10 @@ use tokio::sync::Semaphore;
 use super::{
     Cache, Inner, PARTITIONS,
     flight::Flights,
+    freshness::Freshness,
     loader::{DynLoader, Loader},
+    near::{Bounds, Copies, Near},
+    refresh::{LoadApart, Refreshes, load_apart},
     stats::Counting,
     ttl::Ttl,
 };
@@ -13,7 +16,7 @@ use crate::{
     client::Russet,
     codec::{Codec, Json},
     error::{Error, Result},
-    keys::Slot,
+    keys::{self, Slot},
 };
 
 /// The settings of a [`Cache`]; made by [`Cache::builder`].
@@ -48,9 +51,19 @@ pub struct CacheBuilder<K: ?Sized, V, C = Json> {
     fill_lease: Duration,
     max_value_bytes: usize,
     max_bypass: usize,
+    refresh_ahead: f64,
+    stale_while_revalidate: Duration,
+    stale_if_error: Duration,
+    load_timeout: Option<Duration>,
+    soft_timeout: Option<Duration>,
+    near_bounds: Bounds,
+    near: Option<StartNear<V>>,
     loader: Option<Arc<dyn DynLoader<K, V>>>,
+    load_apart: Option<LoadApart<K, V>>,
     codec: C,
 }
+
+type StartNear<V> = fn(&Russet, &str, Bounds, Arc<Counting>) -> Arc<dyn Copies<V>>;
 
 impl<K: ?Sized, V> CacheBuilder<K, V, Json> {
     pub(super) fn new(russet: &Russet, name: &str) -> Self {
@@ -63,7 +76,19 @@ impl<K: ?Sized, V> CacheBuilder<K, V, Json> {
             fill_lease: Duration::from_secs(5),
             max_value_bytes: 1024 * 1024,
             max_bypass: 64,
+            refresh_ahead: 0.0,
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            load_timeout: None,
+            soft_timeout: None,
+            near_bounds: Bounds {
+                entries: 0,
+                bytes: 64 * 1024 * 1024,
+                max_age: Duration::from_secs(5),
+            },
+            near: None,
             loader: None,
+            load_apart: None,
             codec: Json,
         }
     }
@@ -122,6 +147,92 @@ impl<K: ?Sized, V, C: Codec> CacheBuilder<K, V, C> {
         self
     }
 
+    /// Loads an entry anew when a caller reads it in the last part of its time to live, 0 to below 1: one caller in the
+    /// fleet starts the load, and nobody waits for it. So what is asked for often never ends. With 0.2 and a `ttl` of ten
+    /// minutes, an entry that is read in its last two minutes is loaded anew. Needs a [`loader`](Self::loader), since the
+    /// load outlives its caller. Defaults to 0: an entry is loaded when it has ended.
+    pub fn refresh_ahead(mut self, part: f64) -> Self
+    where
+        K: ToOwned + Sync + 'static,
+        K::Owned: Send + Sync,
+        V: Send + 'static,
+    {
+        self.refresh_ahead = part;
+        self.load_apart = Some(load_apart);
+        self
+    }
+
+    /// Serves an entry for so long after its end while it is loaded anew, by one process of the fleet. The callers do not
+    /// wait, and [`get_with_source`](Cache::get_with_source) tells them. Needs a [`loader`](Self::loader). Invalidation
+    /// is at once, as ever. Defaults to zero.
+    pub fn stale_while_revalidate(mut self, time: Duration) -> Self
+    where
+        K: ToOwned + Sync + 'static,
+        K::Owned: Send + Sync,
+        V: Send + 'static,
+    {
+        self.stale_while_revalidate = time;
+        self.load_apart = Some(load_apart);
+        self
+    }
+
+    /// Serves an entry for so long after its end when it cannot be loaded: the loader failed, or took longer than the
+    /// [`load_timeout`](Self::load_timeout). The load is tried again by the first caller a second later. Defaults to zero:
+    /// the callers get the error.
+    pub fn stale_if_error(mut self, time: Duration) -> Self {
+        self.stale_if_error = time;
+        self
+    }
+
+    /// How long a load may take, at least a millisecond; then it is dropped, and its callers get an error of the kind
+    /// `Load`, or the old value (see [`stale_if_error`](Self::stale_if_error)). Defaults to no bound.
+    pub fn load_timeout(mut self, time: Duration) -> Self {
+        self.load_timeout = Some(time);
+        self
+    }
+
+    /// How long a caller waits for a load while there is an old value that [`stale_if_error`](Self::stale_if_error)
+    /// allows; then it gets the old one, and the load goes on for the next. At least a millisecond, shorter than the
+    /// `load_timeout`. Needs a [`loader`](Self::loader). Defaults to as long as the load takes.
+    pub fn soft_timeout(mut self, time: Duration) -> Self
+    where
+        K: ToOwned + Sync + 'static,
+        K::Owned: Send + Sync,
+        V: Send + 'static,
+    {
+        self.soft_timeout = Some(time);
+        self.load_apart = Some(load_apart);
+        self
+    }
+
+    /// Keeps copies of up to so many entries in the process, at least 1: a hit there costs no round trip. Every change by
+    /// a call of any process drops the copies in all of them, by a message on a connection for messages, which the cache
+    /// opens; without it nothing is kept. Defaults to none.
+    ///
+    /// A copy may be older than the last change by the way of the message; the process that made the change never sees it.
+    /// What is lost with a connection empties the copies. What a failover loses without a trace is bounded by the
+    /// [`near_max_age`](Self::near_max_age).
+    pub fn near_entries(mut self, entries: usize) -> Self
+    where
+        V: Clone + Send + Sync + 'static,
+    {
+        self.near_bounds.entries = entries;
+        self.near = Some(Near::start);
+        self
+    }
+
+    /// The most that the copies in the process take, by their encoded values and keys, at least 1 KiB. Defaults to 64 MiB.
+    pub fn near_bytes(mut self, bytes: usize) -> Self {
+        self.near_bounds.bytes = bytes;
+        self
+    }
+
+    /// How long a copy in the process is used, at least a millisecond. Defaults to 5 seconds.
+    pub fn near_max_age(mut self, time: Duration) -> Self {
+        self.near_bounds.max_age = time;
+        self
+    }
+
     /// How values become bytes. Defaults to [`Json`].
     pub fn codec<D: Codec>(self, codec: D) -> CacheBuilder<K, V, D> {
         CacheBuilder {
@@ -133,7 +244,15 @@ impl<K: ?Sized, V, C: Codec> CacheBuilder<K, V, C> {
             fill_lease: self.fill_lease,
             max_value_bytes: self.max_value_bytes,
             max_bypass: self.max_bypass,
+            refresh_ahead: self.refresh_ahead,
+            stale_while_revalidate: self.stale_while_revalidate,
+            stale_if_error: self.stale_if_error,
+            load_timeout: self.load_timeout,
+            soft_timeout: self.soft_timeout,
+            near_bounds: self.near_bounds,
+            near: self.near,
             loader: self.loader,
+            load_apart: self.load_apart,
             codec,
         }
     }
@@ -149,21 +268,39 @@ impl<K: ?Sized, V, C: Codec> CacheBuilder<K, V, C> {
         let slots = slots.collect::<Result<_>>()?;
         self.check()?;
         let ttl = |base| Ttl { base, jitter: self.ttl_jitter };
+        let freshness = Freshness {
+            ahead: self.ttl.mul_f64(self.refresh_ahead),
+            while_revalidating: self.stale_while_revalidate,
+            if_error: self.stale_if_error,
+        };
+        let changes = keys::cache::changes(self.russet.names(), name)?;
+        let counting = Arc::new(Counting::new(name));
+        let near = self
+            .near
+            .map(|start| start(&self.russet, &changes, self.near_bounds, counting.clone()));
         let inner = Inner {
             slots,
+            changes: changes.into(),
             ttl: ttl(self.ttl),
             null_ttl: ttl(self.null_ttl.min(self.ttl)),
+            freshness,
+            says_until_when: freshness.is_wanted() || near.is_some(),
+            load_timeout: self.load_timeout,
+            soft_timeout: self.soft_timeout,
             fill_lease: self.fill_lease,
             max_value_bytes: self.max_value_bytes,
             bypass_permits: Semaphore::new(self.max_bypass),
             flights: Arc::<Flights>::default(),
-            counting: Counting::new(name),
+            refreshes: Refreshes::default(),
+            counting,
             russet: self.russet,
             name: self.name,
         };
         Ok(Cache {
             inner: Arc::new(inner),
             loader: self.loader,
+            load_apart: self.load_apart,
+            near,
             codec: self.codec,
             types: PhantomData,
         })
@@ -193,6 +330,53 @@ impl<K: ?Sized, V, C: Codec> CacheBuilder<K, V, C> {
         }
         if !(1..=Semaphore::MAX_PERMITS).contains(&self.max_bypass) {
             return refuse(format!("max_bypass {} must be 1 or more", self.max_bypass));
+        }
+        self.check_freshness().and_then(|()| self.check_near()).or_else(refuse)
+    }
+
+    fn check_freshness(&self) -> Result<(), String> {
+        if !(0.0..1.0).contains(&self.refresh_ahead) {
+            return Err(format!("refresh_ahead {} must be 0 to below 1", self.refresh_ahead));
+        }
+        let behind = [
+            ("refresh_ahead", self.refresh_ahead > 0.0),
+            ("stale_while_revalidate", !self.stale_while_revalidate.is_zero()),
+            ("soft_timeout", self.soft_timeout.is_some()),
+        ];
+        if let (None, Some((name, _))) = (&self.loader, behind.iter().find(|(_, is_set)| *is_set)) {
+            return Err(format!("{name} needs a loader, since its loads outlive their callers"));
+        }
+        let shortest = Duration::from_millis(1);
+        let timeouts = [("load_timeout", self.load_timeout), ("soft_timeout", self.soft_timeout)];
+        for (name, time) in timeouts {
+            if time.is_some_and(|time| time < shortest) {
+                return Err(format!("{name} must be a millisecond or more"));
+            }
+        }
+        if let Some(soft) = self.soft_timeout {
+            if self.stale_if_error.is_zero() {
+                return Err("soft_timeout needs stale_if_error, for a value to fall back on".into());
+            }
+            if self.load_timeout.is_some_and(|hard| soft >= hard) {
+                return Err(format!("soft_timeout {soft:?} must be shorter than load_timeout"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_near(&self) -> Result<(), String> {
+        if self.near.is_none() {
+            return Ok(());
+        }
+        let Bounds { entries, bytes, max_age } = self.near_bounds;
+        if entries == 0 {
+            return Err("near_entries must be 1 or more".into());
+        }
+        if bytes < 1024 {
+            return Err(format!("near_bytes {bytes} must be 1 KiB or more"));
+        }
+        if max_age < Duration::from_millis(1) {
+            return Err("near_max_age must be a millisecond or more".into());
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! `V1[;field=value]* payload`, `N1[;field=value]* ` or `L1 id`. The letter says what it is, so that a user's value
 //! can be any text, also one that looks like a mark. The digit is the format's version; unknown fields are skipped, so
-//! that newer processes can add some while older ones still run.
+//! that newer processes can add some while older ones still run. `fresh` is put in by the scripts (`lua/lib/stamp.lua`).
 
 use bytes::Bytes;
 
@@ -15,14 +15,20 @@ const LEASE: &[u8] = b"L1 ";
 /// What was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// The payload, still encoded.
-    Value(Bytes),
-    /// The system of record has no such thing.
-    Null,
+    Stored(Stored),
     /// Somebody is loading it.
     Lease,
     /// Written by a version that this one cannot read: neither used nor overwritten.
     Foreign,
+}
+
+/// What was loaded, or put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    /// Still encoded; none when the system of record has no such thing.
+    pub(super) payload: Option<Bytes>,
+    /// In milliseconds of the server's clock; none when it is fresh as long as it is there.
+    pub(super) fresh_until: Option<i64>,
 }
 
 impl Entry {
@@ -30,8 +36,13 @@ impl Entry {
         let bytes = Bytes::from(bytes);
         let Some(head) = bytes.iter().position(|byte| *byte == b' ') else { return Self::Foreign };
         match (bytes.first(), bytes.get(1), bytes.get(2)) {
-            (Some(b'V'), Some(b'1'), Some(b' ' | b';')) => Self::Value(bytes.slice(head + 1..)),
-            (Some(b'N'), Some(b'1'), Some(b' ' | b';')) => Self::Null,
+            (Some(b'V'), Some(b'1'), Some(b' ' | b';')) => Self::Stored(Stored {
+                payload: Some(bytes.slice(head + 1..)),
+                fresh_until: field(&bytes[..head], b"fresh"),
+            }),
+            (Some(b'N'), Some(b'1'), Some(b' ' | b';')) => {
+                Self::Stored(Stored { payload: None, fresh_until: None })
+            }
             (Some(b'L'), ..) => Self::Lease,
             _ => Self::Foreign,
         }
@@ -51,24 +62,40 @@ impl Entry {
     }
 }
 
+/// The number in a field of a head.
+fn field(head: &[u8], name: &[u8]) -> Option<i64> {
+    let mut fields = head.split(|byte| *byte == b';').skip(1);
+    let value = fields.find_map(|field| field.strip_prefix(name)?.strip_prefix(b"="))?;
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn value(payload: impl Into<Bytes>, fresh_until: Option<i64>) -> Entry {
+        Entry::Stored(Stored { payload: Some(payload.into()), fresh_until })
+    }
+
+    const NOTHING: Entry = Entry::Stored(Stored { payload: None, fresh_until: None });
+
     #[test]
     fn what_is_written_is_read() {
         let payload = Bytes::from_static(b"{\"name\":\"N1 L1 V1\"}");
-        assert_eq!(Entry::read(Entry::write(Some(&payload))), Entry::Value(payload));
-        assert_eq!(Entry::read(Entry::write(Some(b""))), Entry::Value(Bytes::new()));
-        assert_eq!(Entry::read(Entry::write(None)), Entry::Null);
+        assert_eq!(Entry::read(Entry::write(Some(&payload))), value(payload, None));
+        assert_eq!(Entry::read(Entry::write(Some(b""))), value("", None));
+        assert_eq!(Entry::read(Entry::write(None)), NOTHING);
         assert_eq!(Entry::read(Entry::lease(Id::random().unwrap())), Entry::Lease);
     }
 
     #[test]
     fn fields_of_a_newer_process_are_skipped() {
         let read = |text: &str| Entry::read(text.as_bytes().to_vec());
-        assert_eq!(read("V1;fresh=17;version=3 42"), Entry::Value(Bytes::from_static(b"42")));
-        assert_eq!(read("N1;fresh=17 "), Entry::Null);
+        assert_eq!(read("V1;version=3;fresh=17 42"), value("42", Some(17)));
+        for unknown in ["V1;version=3 42", "V1;refresh=17 42", "V1;fresh=soon 42", "V1;fresh 42"] {
+            assert_eq!(read(unknown), value("42", None), "{unknown}");
+        }
+        assert_eq!(read("N1;fresh=17 "), NOTHING);
     }
 
     #[test]

@@ -169,7 +169,12 @@ mod tests {
         let second = leader(&flights);
         drop(forgotten);
         let waiting = follower(&flights);
-        second.land(Ok(Loaded { payload: None, source: Source::Miss }));
+        second.land(Ok(Loaded {
+            payload: None,
+            source: Source::Miss,
+            fresh_until: None,
+            is_due: false,
+        }));
         assert!(
             waiting.outcome(LONG).await.is_some(),
             "the forgotten leader ended the second flight"

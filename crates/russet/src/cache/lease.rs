@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, time::Instant};
 
-use super::scripts::{self, LeaseId, Place};
+use super::{
+    scripts::{self, LeaseId, Place},
+    ttl::Life,
+};
 use crate::{
     client::{Kept, Pulse, Russet},
     error::Result,
@@ -83,11 +86,11 @@ impl Drop for Asked {
 /// Stores what was loaded, in one round trip; answers how many leases were still current.
 pub(super) async fn fill(
     russet: &Russet,
-    mut loaded: Vec<(HeldLease, Option<&[u8]>, Duration)>,
+    mut loaded: Vec<(HeldLease, Option<&[u8]>, Life)>,
 ) -> Result<usize> {
     let fillings: Vec<_> = loaded
         .iter()
-        .map(|(held, payload, ttl)| (&held.place, held.lease, *payload, *ttl))
+        .map(|(held, payload, life)| (&held.place, held.lease, *payload, *life))
         .collect();
     let stored = scripts::fill(russet, &fillings).await?;
     for (held, ..) in &mut loaded {

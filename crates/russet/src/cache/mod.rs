@@ -2,11 +2,14 @@ mod builder;
 mod entry;
 mod fill;
 mod flight;
+mod freshness;
 mod key;
 mod lease;
 mod loader;
+mod near;
 mod read;
 mod read_many;
+mod refresh;
 mod scripts;
 mod stats;
 mod ttl;
@@ -31,9 +34,13 @@ use crate::{
     keys::Slot,
     names::check_length,
 };
+use entry::Stored;
 use flight::Flights;
+use freshness::Freshness;
 use loader::DynLoader;
+use near::Copies;
 use read::Nulls;
+use refresh::{LoadApart, Refreshes};
 use scripts::Place;
 use stats::Counting;
 use ttl::Ttl;
@@ -75,6 +82,8 @@ use ttl::Ttl;
 pub struct Cache<K: ?Sized, V, C = Json> {
     inner: Arc<Inner>,
     loader: Option<Arc<dyn DynLoader<K, V>>>,
+    load_apart: Option<LoadApart<K, V>>,
+    near: Option<Arc<dyn Copies<V>>>,
     codec: C,
     types: PhantomData<fn(&K) -> V>,
 }
@@ -93,8 +102,13 @@ pub struct Found<V> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Source {
+    /// It was in this process; see [`near_entries`](CacheBuilder::near_entries).
+    Near,
     /// It stood in Redis.
     Hit,
+    /// It stood in Redis and was past its end; see [`stale_while_revalidate`](CacheBuilder::stale_while_revalidate) and
+    /// [`stale_if_error`](CacheBuilder::stale_if_error).
+    Stale,
     /// It was loaded, by this caller or by the one it waited for.
     Miss,
     /// It was loaded past the cache, because Redis is away.
@@ -111,13 +125,21 @@ struct Inner {
     russet: Russet,
     name: String,
     slots: Vec<Slot>,
+    /// The channel on which changes are told.
+    changes: Arc<str>,
     ttl: Ttl,
     null_ttl: Ttl,
+    freshness: Freshness,
+    /// Whether values say until when they are fresh.
+    says_until_when: bool,
     fill_lease: Duration,
+    load_timeout: Option<Duration>,
+    soft_timeout: Option<Duration>,
     max_value_bytes: usize,
     bypass_permits: Semaphore,
     flights: Arc<Flights>,
-    counting: Counting,
+    refreshes: Refreshes,
+    counting: Arc<Counting>,
 }
 
 /// A value as it is stored, on its way to a caller.
@@ -125,6 +147,17 @@ struct Inner {
 struct Loaded {
     payload: Option<Bytes>,
     source: Source,
+    /// By the server's clock, in milliseconds.
+    fresh_until: Option<i64>,
+    /// It is to be loaded anew behind the caller.
+    is_due: bool,
+}
+
+impl Loaded {
+    fn fresh(stored: Stored, source: Source) -> Self {
+        let Stored { payload, fresh_until } = stored;
+        Self { payload, source, fresh_until, is_due: false }
+    }
 }
 
 impl<K: ?Sized, V> Cache<K, V, Json> {
@@ -134,7 +167,7 @@ impl<K: ?Sized, V> Cache<K, V, Json> {
     }
 }
 
-impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V, C> {
+impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + 'static, C: Codec> Cache<K, V, C> {
     /// The value of a key: from Redis, or else from the `loader`; without one a miss is `None`.
     ///
     /// ```
@@ -361,6 +394,7 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
         // Also when the answer was lost: the record has changed, and who asks from now on must not share a load
         // that may have read it before.
         self.inner.flights.forget(place.key());
+        self.forget_near(place.key());
         done
     }
 
@@ -390,14 +424,29 @@ impl Inner {
         // Part of the layout, as the number of partitions is: a fixed hash of the key's bytes.
         let partition = xxhash_rust::xxh3::xxh3_64(key.as_bytes()) % u64::from(PARTITIONS);
         let slot = self.slots[partition as usize].clone();
-        Ok(Place::new(slot, key.to_owned()))
+        Ok(Place::new(slot, key.to_owned(), self.changes.clone()))
+    }
+}
+
+impl<K: ?Sized, V, C> Cache<K, V, C> {
+    /// After a change by this process, whatever came of it.
+    fn forget_near(&self, key: &str) {
+        if let Some(near) = &self.near {
+            near.forget(key);
+        }
     }
 }
 
 impl<K: ?Sized, V, C: Clone> Clone for Cache<K, V, C> {
     fn clone(&self) -> Self {
-        let (inner, loader) = (self.inner.clone(), self.loader.clone());
-        Self { inner, loader, codec: self.codec.clone(), types: PhantomData }
+        Self {
+            inner: self.inner.clone(),
+            loader: self.loader.clone(),
+            load_apart: self.load_apart,
+            near: self.near.clone(),
+            codec: self.codec.clone(),
+            types: PhantomData,
+        }
     }
 }
 

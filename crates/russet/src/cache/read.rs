@@ -4,10 +4,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Cache, Found, Inner, Loaded, Source,
-    entry::Entry,
+    entry::{Entry, Stored},
     fill::{Payload, Seen},
     flight::Role,
+    freshness::Verdict,
     key::CacheKey,
+    near::{Answer, Reader},
     scripts::{self, Place},
 };
 use crate::{
@@ -29,20 +31,31 @@ pub(super) enum Nulls {
     Dropped,
 }
 
-impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V, C> {
+impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + 'static, C: Codec> Cache<K, V, C> {
     #[tracing::instrument(name = "cache.get", level = "debug", skip_all, fields(cache = self.inner.name))]
     pub(super) async fn look_up<F, E>(&self, key: &K, nulls: Nulls, load: F) -> Result<Found<V>>
     where
         F: AsyncFnOnce() -> Result<Option<V>, E>,
         E: Into<BoxError>,
     {
-        let place = self.inner.place(&key.cache_key())?;
+        let text = key.cache_key();
+        if let Some(found) = self.look_near(key, &text, nulls) {
+            return Ok(found);
+        }
+        let reader = self.reader(&text);
+        let place = self.inner.place(&text)?;
         let seen = match self.inner.read(&place).await? {
             Read::Found(Loaded { payload: None, .. }) if nulls == Nulls::Dropped => {
                 self.inner.discard(&place).await?
             }
             Read::Found(loaded) => match self.decode(&loaded) {
-                Ok(found) => return Ok(found),
+                Ok(found) => {
+                    if loaded.is_due {
+                        self.refresh_soon(key, &place);
+                    }
+                    self.keep_near(reader.as_ref(), &loaded, &found);
+                    return Ok(found);
+                }
                 Err(_) => {
                     // Written by an older form of the type: loading again heals it. The error is not logged, since
                     // serde's text quotes the value.
@@ -52,16 +65,66 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
             },
             Read::Missing(seen) => seen,
         };
-        let load = async move || self.encode(load().await.map_err(Into::into)?);
-        self.decode(&self.inner.fly(&place, seen, load).await?)
+        let loaded = match self.refresh_apart(key, &place, &seen) {
+            Some(apart) => apart.await?,
+            None => {
+                let load = async move || self.encode(load().await.map_err(Into::into)?);
+                self.inner.fly(&place, seen, load).await?
+            }
+        };
+        let found = self.decode(&loaded)?;
+        self.keep_near(reader.as_ref(), &loaded, &found);
+        Ok(found)
     }
 
     /// What is there, without loading what is not.
     #[tracing::instrument(name = "cache.get", level = "debug", skip_all, fields(cache = self.inner.name))]
     pub(super) async fn peek(&self, key: &K) -> Result<Option<Found<V>>> {
-        match self.inner.read(&self.inner.place(&key.cache_key())?).await? {
-            Read::Found(loaded) => self.decode(&loaded).map(Some),
+        let text = key.cache_key();
+        if let Some(found) = self.look_near(key, &text, Nulls::Accepted) {
+            return Ok(Some(found));
+        }
+        let reader = self.reader(&text);
+        match self.inner.read(&self.inner.place(&text)?).await? {
+            Read::Found(loaded) => {
+                let found = self.decode(&loaded)?;
+                self.keep_near(reader.as_ref(), &loaded, &found);
+                Ok(Some(found))
+            }
             Read::Missing(_) => Ok(None),
+        }
+    }
+
+    /// The copy of this process, if it is there and fresh.
+    pub(super) fn look_near(&self, key: &K, text: &str, nulls: Nulls) -> Option<Found<V>> {
+        let kept = self.near.as_ref()?.get(text)?;
+        if kept.value.is_none() && nulls == Nulls::Dropped {
+            return None;
+        }
+        match self.inner.verdict(kept.fresh_until) {
+            Verdict::Fresh => {}
+            Verdict::Early => self.refresh_soon(key, &self.inner.place(text).ok()?),
+            // Redis knows better.
+            Verdict::Stale | Verdict::Expired | Verdict::Over => return None,
+        }
+        self.inner.counting.near_hits(1);
+        Some(Found { value: kept.value, source: Source::Near })
+    }
+
+    /// Taken before an entry is read that may be kept in the process.
+    pub(super) fn reader(&self, text: &str) -> Option<Reader<V>> {
+        Reader::begin(self.near.as_ref()?, text)
+    }
+
+    pub(super) fn keep_near(&self, reader: Option<&Reader<V>>, loaded: &Loaded, found: &Found<V>) {
+        if let Some(reader) = reader
+            && matches!(loaded.source, Source::Hit | Source::Miss)
+        {
+            reader.keep(&Answer {
+                value: found.value.as_ref(),
+                payload: loaded.payload.as_deref().unwrap_or_default(),
+                fresh_until: loaded.fresh_until,
+            });
         }
     }
 
@@ -95,15 +158,18 @@ impl Inner {
     /// One `GET`.
     pub(super) async fn read(&self, place: &Place) -> Result<Read> {
         let read = match scripts::read(&self.russet, place).await {
-            Ok(entry) => Read::from(entry),
+            Ok(entry) => self.see(entry, Source::Hit),
             Err(error) if error.is_outage() => {
                 tracing::debug!(cache = %self.name, %error, "loading past the cache");
                 Read::Missing(Seen::Outage)
             }
             Err(error) => return Err(error),
         };
-        match read {
-            Read::Found(_) => self.counting.hits(1),
+        match &read {
+            Read::Found(loaded) => {
+                self.counting.hits(1);
+                self.counting.stale(usize::from(loaded.source == Source::Stale));
+            }
             Read::Missing(_) => self.counting.misses(1),
         }
         Ok(read)
@@ -122,10 +188,11 @@ impl Inner {
     }
 
     /// After a miss: leads the load of this key, or shares the one that is under way in this process.
-    pub(super) async fn fly<L>(&self, place: &Place, mut seen: Seen, load: L) -> Result<Loaded>
+    pub(super) async fn fly<L>(&self, place: &Place, seen: Seen, load: L) -> Result<Loaded>
     where
         L: AsyncFnOnce() -> Result<Payload, BoxError>,
     {
+        let mut seen = seen;
         loop {
             match self.flights.join(place.key()) {
                 Role::Leader(leader) => {
@@ -138,7 +205,7 @@ impl Inner {
                     if let Some(outcome) = follower.outcome(self.fill_lease).await {
                         return outcome;
                     }
-                    if seen != Seen::Outage {
+                    if !matches!(seen, Seen::Outage) {
                         seen = Seen::Nothing;
                     }
                 }
@@ -147,15 +214,29 @@ impl Inner {
     }
 }
 
-impl Read {
-    pub(super) fn from(entry: Option<Entry>) -> Self {
-        let source = Source::Hit;
-        match entry {
-            Some(Entry::Value(payload)) => Self::Found(Loaded { payload: Some(payload), source }),
-            Some(Entry::Null) => Self::Found(Loaded { payload: None, source }),
-            Some(Entry::Lease) => Self::Missing(Seen::Lease),
-            Some(Entry::Foreign) => Self::Missing(Seen::Foreign),
-            None => Self::Missing(Seen::Nothing),
+impl Inner {
+    /// What an entry is good for, by the server's clock as this process knows it.
+    pub(super) fn verdict(&self, fresh_until: Option<i64>) -> Verdict {
+        match fresh_until {
+            None => Verdict::Fresh,
+            until => self.freshness.judge(until, self.russet.clock().now_ms()),
+        }
+    }
+
+    pub(super) fn see(&self, entry: Option<Entry>, source: Source) -> Read {
+        let Stored { payload, fresh_until } = match entry {
+            Some(Entry::Stored(stored)) => stored,
+            Some(Entry::Lease) => return Read::Missing(Seen::Lease),
+            Some(Entry::Foreign) => return Read::Missing(Seen::Foreign),
+            None => return Read::Missing(Seen::Nothing),
+        };
+        let loaded = |source, is_due| Loaded { payload, source, fresh_until, is_due };
+        match self.verdict(fresh_until) {
+            Verdict::Fresh => Read::Found(loaded(source, false)),
+            Verdict::Early => Read::Found(loaded(source, true)),
+            Verdict::Stale => Read::Found(loaded(Source::Stale, true)),
+            Verdict::Expired => Read::Missing(Seen::Expired(Some(loaded(Source::Stale, false)))),
+            Verdict::Over => Read::Missing(Seen::Expired(None)),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::{
     key::CacheKey,
     lease::HeldLease,
     loader::DynLoader,
+    near::Reader,
     read::{Nulls, Read},
     scripts::{self, Acquired, Place},
 };
@@ -24,18 +25,36 @@ use crate::{
 const MAX_BATCH: usize = 1_000;
 
 /// One of the different keys that were asked for.
-struct Wanted<'a, K: ?Sized> {
+struct Wanted<'a, K: ?Sized, V> {
     key: &'a K,
     place: Place,
+    reader: Option<Reader<V>>,
     found: Option<Loaded>,
     seen: Seen,
 }
 
-impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cache<K, V, C> {
+/// Where a value comes from.
+enum From<V> {
+    Near(Option<V>),
+    /// One of those that are wanted.
+    Redis(usize),
+}
+
+impl<K, V, C> Cache<K, V, C>
+where
+    K: CacheKey + ?Sized,
+    V: Serialize + DeserializeOwned + Send + 'static,
+    C: Codec,
+{
     #[tracing::instrument(name = "cache.get_many", level = "debug", skip_all, fields(cache = self.inner.name, keys = keys.len()))]
     pub(super) async fn look_up_many<B: Borrow<K>>(&self, keys: &[B]) -> Result<Vec<Option<V>>> {
         let (mut wanted, order) = self.sort_out(keys)?;
         let outage = self.read_all(&mut wanted).await?;
+        for one in &wanted {
+            if one.found.as_ref().is_some_and(|found| found.is_due) {
+                self.refresh_soon(one.key, &one.place);
+            }
+        }
         if let Some(loader) = &self.loader {
             let mut missing: Vec<_> = wanted.iter_mut().filter(|one| one.found.is_none()).collect();
             if outage {
@@ -47,16 +66,22 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cac
             }
         }
         let mut values = Vec::with_capacity(order.len());
-        for one in order.into_iter().filter_map(|at| wanted.get(at)) {
-            values.push(self.value(one).await?);
+        for from in order {
+            values.push(match from {
+                From::Near(value) => value,
+                From::Redis(at) => self.value(&wanted[at]).await?,
+            });
         }
         Ok(values)
     }
 
-    async fn value(&self, wanted: &Wanted<'_, K>) -> Result<Option<V>> {
+    async fn value(&self, wanted: &Wanted<'_, K, V>) -> Result<Option<V>> {
         let Some(loaded) = &wanted.found else { return Ok(None) };
         match (self.decode(loaded), &self.loader) {
-            (Ok(found), _) => Ok(found.value),
+            (Ok(found), _) => {
+                self.keep_near(wanted.reader.as_ref(), loaded, &found);
+                Ok(found.value)
+            }
             // A hit of an older form of the type: the single look-up drops it and loads.
             (Err(_), Some(loader)) if loaded.source == Source::Hit => {
                 let load = async || loader.load(wanted.key).await;
@@ -66,11 +91,11 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cac
         }
     }
 
-    /// The different keys, and where each one asked for stands among them.
+    /// The different keys that are not in this process, and where the value of each one asked for comes from.
     fn sort_out<'a, B: Borrow<K>>(
         &self,
         keys: &'a [B],
-    ) -> Result<(Vec<Wanted<'a, K>>, Vec<usize>)> {
+    ) -> Result<(Vec<Wanted<'a, K, V>>, Vec<From<V>>)> {
         if keys.len() > MAX_BATCH {
             return Err(Error::invalid(format_args!(
                 "cache {}: {} keys in one call, more than the {MAX_BATCH} allowed",
@@ -83,17 +108,21 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cac
         let mut order = Vec::with_capacity(keys.len());
         for key in keys {
             let (key, text) = (key.borrow(), key.borrow().cache_key());
-            let place = self.inner.place(&text)?;
-            order.push(*places.entry(text).or_insert_with(|| {
-                wanted.push(Wanted { key, place, found: None, seen: Seen::Nothing });
+            if let Some(found) = self.look_near(key, &text, Nulls::Accepted) {
+                order.push(From::Near(found.value));
+                continue;
+            }
+            let (place, reader) = (self.inner.place(&text)?, self.reader(&text));
+            order.push(From::Redis(*places.entry(text).or_insert_with(|| {
+                wanted.push(Wanted { key, place, reader, found: None, seen: Seen::Nothing });
                 wanted.len() - 1
-            }));
+            })));
         }
         Ok((wanted, order))
     }
 
     /// One pipeline of `GET`; answers whether Redis was away.
-    async fn read_all(&self, wanted: &mut [Wanted<'_, K>]) -> Result<bool> {
+    async fn read_all(&self, wanted: &mut [Wanted<'_, K, V>]) -> Result<bool> {
         let places: Vec<_> = wanted.iter().map(|one| one.place.clone()).collect();
         let entries = match scripts::read_many(&self.inner.russet, &places).await {
             Ok(entries) => entries,
@@ -105,7 +134,7 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cac
             Err(error) => return Err(error),
         };
         for (one, entry) in wanted.iter_mut().zip(entries) {
-            one.take(Read::from(entry));
+            one.take(self.inner.see(entry, Source::Hit));
         }
         let hits = wanted.iter().filter(|one| one.found.is_some()).count();
         self.inner.counting.hits(hits);
@@ -117,12 +146,12 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cac
     async fn load_leased(
         &self,
         loader: &dyn DynLoader<K, V>,
-        missing: &mut [&mut Wanted<'_, K>],
+        missing: &mut [&mut Wanted<'_, K, V>],
     ) -> Result<()> {
         let inner = &self.inner;
         let mut absent: Vec<_> = missing
             .iter_mut()
-            .filter(|one| one.seen == Seen::Nothing)
+            .filter(|one| matches!(one.seen, Seen::Nothing))
             .map(|one| &mut **one)
             .collect();
         if absent.is_empty() {
@@ -139,7 +168,7 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cac
         let pulse = Arc::new(Pulse::new(inner.fill_lease));
         for (one, acquired) in absent.into_iter().zip(acquired) {
             match acquired {
-                Acquired::Taken(entry) => one.take(Read::from(Some(entry))),
+                Acquired::Taken(entry) => one.take(inner.see(Some(entry), Source::Hit)),
                 Acquired::Lease(lease) => {
                     let (russet, time) = (&inner.russet, inner.fill_lease);
                     held.push(HeldLease::new(russet, &one.place, lease, time, &pulse));
@@ -158,9 +187,12 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cac
                 return Err(error);
             }
         };
-        inner.store(held.into_iter().zip(&payloads).collect()).await;
-        for (one, payload) in ours.into_iter().zip(payloads) {
-            one.found = Some(Loaded { payload, source: Source::Miss });
+        let lives: Vec<_> =
+            payloads.iter().map(|payload| inner.life(payload.is_some(), None)).collect();
+        let stored = held.into_iter().zip(&payloads).zip(&lives);
+        inner.store(stored.map(|((held, payload), life)| (held, payload, *life)).collect()).await;
+        for ((one, payload), life) in ours.into_iter().zip(payloads).zip(lives) {
+            one.found = Some(inner.loaded(payload, life));
         }
         Ok(())
     }
@@ -169,12 +201,12 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cac
     async fn await_others(
         &self,
         loader: &dyn DynLoader<K, V>,
-        missing: &mut [&mut Wanted<'_, K>],
+        missing: &mut [&mut Wanted<'_, K, V>],
     ) -> Result<()> {
         let others = missing.iter_mut().filter(|one| one.found.is_none());
         try_join_all(others.map(async |one| {
             let load = async || self.encode(loader.load(one.key).await?);
-            one.found = Some(self.inner.fly(&one.place, one.seen, load).await?);
+            one.found = Some(self.inner.fly(&one.place, one.seen.clone(), load).await?);
             Ok(())
         }))
         .await?;
@@ -185,13 +217,14 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cac
     async fn bypass_all(
         &self,
         loader: &dyn DynLoader<K, V>,
-        missing: &mut [&mut Wanted<'_, K>],
+        missing: &mut [&mut Wanted<'_, K, V>],
     ) -> Result<()> {
         let _permit = self.inner.bypass_permits.acquire().await;
         self.inner.counting.bypasses(missing.len());
         let payloads = self.load_many(loader, missing).await?;
         for (one, payload) in missing.iter_mut().zip(payloads) {
-            one.found = Some(Loaded { payload, source: Source::Bypass });
+            let source = Source::Bypass;
+            one.found = Some(Loaded { payload, source, fresh_until: None, is_due: false });
         }
         Ok(())
     }
@@ -199,11 +232,12 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cac
     async fn load_many(
         &self,
         loader: &dyn DynLoader<K, V>,
-        wanted: &[&mut Wanted<'_, K>],
+        wanted: &[&mut Wanted<'_, K, V>],
     ) -> Result<Vec<Payload>> {
         self.inner.counting.loads(1);
         let keys: Vec<_> = wanted.iter().map(|one| one.key).collect();
-        let loaded = loader.load_many(&keys).await.and_then(|values| {
+        let loading = async {
+            let values = loader.load_many(&keys).await?;
             if values.len() != keys.len() {
                 let message = format!(
                     "load_many was asked for {} keys and answered {}",
@@ -213,12 +247,12 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + Send, C: Codec> Cac
                 return Err(BoxError::from(message));
             }
             values.into_iter().map(|value| self.encode(value)).collect()
-        });
-        loaded.map_err(|cause| self.inner.load_failed(cause))
+        };
+        self.inner.in_time(loading).await
     }
 }
 
-impl<K: ?Sized> Wanted<'_, K> {
+impl<K: ?Sized, V> Wanted<'_, K, V> {
     fn take(&mut self, read: Read) {
         match read {
             Read::Found(loaded) => self.found = Some(loaded),

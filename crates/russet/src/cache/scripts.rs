@@ -1,6 +1,6 @@
 //! The cache's only door to Redis: its commands and Lua scripts.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     client::{Call, Russet},
@@ -10,13 +10,15 @@ use crate::{
     script::{Script, script},
 };
 
-use super::{entry::Entry, lease::Asked};
+use super::{entry::Entry, lease::Asked, ttl::Life};
 
-static FILL: Script = script!("cache/fill", include "wake");
+static FILL: Script = script!("cache/fill", include "stamp", include "wake");
+static REFRESH: Script = script!("cache/refresh");
+static REFILL: Script = script!("cache/refill", include "stamp", include "wake");
 static RELEASE: Script = script!("cache/release", include "wake", flags "allow-oom");
 static RENEW: Script = script!("cache/renew", flags "allow-oom");
 static WAIT: Script = script!("cache/wait");
-static PUT: Script = script!("cache/put", include "wake");
+static PUT: Script = script!("cache/put", include "stamp", include "wake");
 static INVALIDATE: Script = script!("cache/invalidate", include "wake", flags "allow-oom");
 
 /// An entry up to this size goes to the waiters with the news; they read a larger one themselves.
@@ -28,16 +30,41 @@ pub(super) struct Place {
     slot: Slot,
     key: String,
     entry: Part,
+    /// The channel of the cache.
+    changes: Arc<str>,
 }
 
 /// The right to fill an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LeaseId(Id);
+pub(super) struct LeaseId {
+    id: Id,
+    pub(super) on: On,
+}
+
+/// Where a lease stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum On {
+    /// In the place of the entry, which is not there.
+    Entry,
+    /// Beside the entry, which is still served.
+    Refresh,
+}
 
 /// What came of asking for the lease.
 pub(super) enum Acquired {
     Lease(LeaseId),
     Taken(Entry),
+}
+
+/// What came of asking for the lease of a refresh.
+pub(super) enum Refresh {
+    Ours(LeaseId),
+    /// Somebody else loads it.
+    Taken,
+    /// It was loaded meanwhile.
+    Fresh,
+    /// There is nothing to refresh.
+    Absent,
 }
 
 /// What stands where a caller wants to wait.
@@ -49,9 +76,9 @@ pub(super) enum Waiting {
 }
 
 impl Place {
-    pub(super) fn new(slot: Slot, key: String) -> Self {
+    pub(super) fn new(slot: Slot, key: String, changes: Arc<str>) -> Self {
         let entry = keys::entry(&key);
-        Self { slot, key, entry }
+        Self { slot, key, entry, changes }
     }
 
     /// The text of the key.
@@ -59,8 +86,30 @@ impl Place {
         &self.key
     }
 
-    fn script(&self, script: &'static Script) -> Call {
-        Call::script(script, &self.slot, &[&self.entry, &keys::waiters(&self.key)])
+    fn waiters(&self) -> Part {
+        keys::waiters(&self.key)
+    }
+
+    fn refresh(&self) -> Part {
+        keys::refresh(&self.key)
+    }
+
+    /// The key of a lease.
+    fn on(&self, on: On) -> Part {
+        match on {
+            On::Entry => self.entry.clone(),
+            On::Refresh => self.refresh(),
+        }
+    }
+
+    /// A script that changes the entry whatever stands there.
+    fn change(&self, script: &'static Script) -> Call {
+        Call::script(script, &self.slot, &[&self.entry, &self.waiters(), &self.refresh()])
+    }
+
+    /// A script on a lease and who waits for it.
+    fn lease(&self, script: &'static Script, on: On) -> Call {
+        Call::script(script, &self.slot, &[&self.on(on), &self.waiters()])
     }
 
     fn get(&self) -> Call {
@@ -68,16 +117,40 @@ impl Place {
     }
 
     fn set_lease(&self, lease: LeaseId, time: Duration) -> Call {
-        let call = Call::write("SET", &self.slot).key(&self.entry).arg(Entry::lease(lease.0));
+        let call = Call::write("SET", &self.slot).key(&self.entry).arg(lease.entry());
         // Sent twice, the second answer shows the lease of the first.
         call.arg("NX").arg("GET").arg("PX").arg(millis(time)).idempotent()
     }
 
-    fn fill(&self, lease: LeaseId, payload: Option<&[u8]>, ttl: Duration) -> Call {
+    fn fill(&self, lease: LeaseId, payload: Option<&[u8]>, life: Life) -> Call {
         let entry = Entry::write(payload);
-        let news = news(&entry).to_vec();
-        let call = self.script(&FILL).arg(Entry::lease(lease.0)).arg(entry);
-        call.arg(millis(ttl)).arg(news).idempotent()
+        let along = goes_along(&entry);
+        let call = match lease.on {
+            On::Entry => self.lease(&FILL, On::Entry),
+            On::Refresh => self.change(&REFILL),
+        };
+        let call = call.arg(lease.entry()).arg(entry);
+        let call = call.arg(millis(life.kept)).arg(fresh(life)).arg(along);
+        let call = match lease.on {
+            On::Entry => call,
+            On::Refresh => self.tell(call),
+        };
+        call.idempotent()
+    }
+
+    /// Adds what the processes are told of the change.
+    fn tell(&self, call: Call) -> Call {
+        call.arg(&*self.changes).arg(&self.key)
+    }
+}
+
+impl LeaseId {
+    fn new(on: On) -> Result<Self> {
+        Ok(Self { id: Id::random()?, on })
+    }
+
+    fn entry(self) -> Vec<u8> {
+        Entry::lease(self.id)
     }
 }
 
@@ -95,7 +168,7 @@ pub(super) async fn read_many(russet: &Russet, places: &[Place]) -> Result<Vec<O
 
 /// Takes the lease where nothing stands.
 pub(super) async fn acquire(russet: &Russet, place: &Place, time: Duration) -> Result<Acquired> {
-    let lease = LeaseId(Id::random()?);
+    let lease = LeaseId::new(On::Entry)?;
     let mut asked = Asked::for_lease(russet, place, lease, time);
     let there = russet.run(place.set_lease(lease, time)).await?;
     asked.answered();
@@ -107,7 +180,7 @@ pub(super) async fn acquire_many(
     places: &[&Place],
     time: Duration,
 ) -> Result<Vec<Acquired>> {
-    let leases = places.iter().map(|_| Id::random().map(LeaseId)).collect::<Result<Vec<_>>>()?;
+    let leases = places.iter().map(|_| LeaseId::new(On::Entry)).collect::<Result<Vec<_>>>()?;
     let calls: Vec<_> =
         places.iter().zip(&leases).map(|(place, lease)| place.set_lease(*lease, time)).collect();
     let asked = places.iter().zip(&leases);
@@ -122,45 +195,67 @@ impl Acquired {
     fn from(lease: LeaseId, there: Option<Vec<u8>>) -> Self {
         match there {
             None => Self::Lease(lease),
-            Some(bytes) if bytes == Entry::lease(lease.0) => Self::Lease(lease),
+            Some(bytes) if bytes == lease.entry() => Self::Lease(lease),
             Some(bytes) => Self::Taken(Entry::read(bytes)),
         }
     }
 }
 
+/// Takes the lease for loading an entry anew, when it ends within this time.
+pub(super) async fn refresh(
+    russet: &Russet,
+    place: &Place,
+    ahead: Duration,
+    time: Duration,
+) -> Result<Refresh> {
+    let lease = LeaseId::new(On::Refresh)?;
+    let mut asked = Asked::for_lease(russet, place, lease, time);
+    let call = Call::script(&REFRESH, &place.slot, &[&place.entry, &place.refresh()]);
+    let call = call.arg(lease.entry()).arg(millis(time)).arg(millis(ahead)).idempotent();
+    let (answer,): (String,) = russet.run(call).await?;
+    asked.answered();
+    match answer.as_str() {
+        "ours" => Ok(Refresh::Ours(lease)),
+        "taken" => Ok(Refresh::Taken),
+        "fresh" => Ok(Refresh::Fresh),
+        _ => Ok(Refresh::Absent),
+    }
+}
+
 /// What is to stand at a place, if the lease is current, for how long; `None` is a null.
-pub(super) type Filling<'a> = (&'a Place, LeaseId, Option<&'a [u8]>, Duration);
+pub(super) type Filling<'a> = (&'a Place, LeaseId, Option<&'a [u8]>, Life);
 
 /// Stores what was loaded; false where the lease was lost or revoked.
 pub(super) async fn fill(russet: &Russet, fillings: &[Filling<'_>]) -> Result<Vec<bool>> {
     let calls: Vec<_> = fillings
         .iter()
-        .map(|(place, lease, payload, ttl)| place.fill(*lease, *payload, *ttl))
+        .map(|(place, lease, payload, life)| place.fill(*lease, *payload, *life))
         .collect();
     russet.run_many(&calls).await
 }
 
 /// Gives the lease back; whoever waits can load.
 pub(super) async fn release(russet: &Russet, place: &Place, lease: LeaseId) -> Result<()> {
-    let call = place.script(&RELEASE).arg(Entry::lease(lease.0)).idempotent();
+    let call = place.lease(&RELEASE, lease.on).arg(lease.entry()).idempotent();
     russet.run::<i64>(call).await?;
     Ok(())
 }
 
 /// Keeps the lease for another term; answers whether it was current.
 pub(super) fn renewal(place: &Place, lease: LeaseId, time: Duration) -> Call {
-    let call = Call::script(&RENEW, &place.slot, &[&place.entry]);
-    call.arg(Entry::lease(lease.0)).arg(millis(time)).idempotent()
+    let call = Call::script(&RENEW, &place.slot, &[&place.on(lease.on)]);
+    call.arg(lease.entry()).arg(millis(time)).idempotent()
 }
 
 /// Puts the caller on the list of those who wait for the fill.
 pub(super) async fn wait(
     russet: &Russet,
     place: &Place,
+    on: On,
     waiter: &str,
     lease: Duration,
 ) -> Result<Waiting> {
-    let call = place.script(&WAIT).arg(waiter).arg(millis(lease)).idempotent();
+    let call = place.lease(&WAIT, on).arg(waiter).arg(millis(lease)).idempotent();
     let mut answer: Vec<Vec<u8>> = russet.run(call).await?;
     let detail = answer.pop().unwrap_or_default();
     match answer.pop().as_deref() {
@@ -175,27 +270,27 @@ pub(super) async fn wait(
 }
 
 /// Stores a value whatever stands there. Not sent twice: an invalidation may have come in between.
-pub(super) async fn put(
-    russet: &Russet,
-    place: &Place,
-    payload: &[u8],
-    ttl: Duration,
-) -> Result<()> {
+pub(super) async fn put(russet: &Russet, place: &Place, payload: &[u8], life: Life) -> Result<()> {
     let entry = Entry::write(Some(payload));
-    let news = news(&entry).to_vec();
-    let call = place.script(&PUT).arg(entry).arg(millis(ttl)).arg(news);
-    russet.run::<i64>(call).await?;
+    let along = goes_along(&entry);
+    let call = place.change(&PUT).arg(entry).arg(millis(life.kept)).arg(fresh(life)).arg(along);
+    russet.run::<i64>(place.tell(call)).await?;
     Ok(())
 }
 
 /// Drops the value, the null or the lease.
 pub(super) async fn invalidate(russet: &Russet, place: &Place) -> Result<()> {
-    russet.run::<i64>(place.script(&INVALIDATE).idempotent()).await?;
+    russet.run::<i64>(place.tell(place.change(&INVALIDATE)).idempotent()).await?;
     Ok(())
 }
 
-fn news(entry: &[u8]) -> &[u8] {
-    if entry.len() <= LARGEST_NEWS { entry } else { b"" }
+/// Whether waiters get the entry with the news.
+fn goes_along(entry: &[u8]) -> u8 {
+    u8::from(entry.len() <= LARGEST_NEWS)
+}
+
+fn fresh(life: Life) -> u64 {
+    life.fresh.map_or(0, millis)
 }
 
 fn millis(time: Duration) -> u64 {
@@ -205,21 +300,21 @@ fn millis(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{keys::Namespace, testing::TestServer};
+    use crate::{cache::entry::Stored, keys::Namespace, testing::TestServer};
 
     /// Read old, invalidate, store late: what stands there afterwards?
     async fn after_a_late_fill(fill: &'static Script) -> Option<Entry> {
         let server = TestServer::start().await.unwrap();
         let russet = Russet::connect(&server.url()).await.unwrap();
         let slot = Slot::partition(&Namespace::new("test").unwrap(), "cache", "users", 0).unwrap();
-        let place = Place::new(slot, "1".into());
+        let place = Place::new(slot, "1".into(), "changes".into());
         let term = Duration::from_secs(60);
         let Acquired::Lease(lease) = acquire(&russet, &place, term).await.unwrap() else {
             panic!("nothing stands there")
         };
         invalidate(&russet, &place).await.unwrap();
-        let late = place.script(fill).arg(Entry::lease(lease.0)).arg(Entry::write(Some(b"old")));
-        russet.run::<bool>(late.arg(60_000).arg("")).await.unwrap();
+        let late = place.lease(fill, On::Entry).arg(lease.entry()).arg(Entry::write(Some(b"old")));
+        russet.run::<bool>(late.arg(60_000).arg(0).arg(0)).await.unwrap();
         read(&russet, &place).await.unwrap()
     }
 
@@ -233,7 +328,8 @@ mod tests {
         let check = FILL.source.lines().find(|line| line.contains("~= ARGV[1]")).unwrap();
         let without = FILL.source.replace(check, "");
         let mutant = Script::new("mutant", without.leak(), "");
-        let stale = Some(Entry::Value(bytes::Bytes::from_static(b"old")));
+        let old = Some(bytes::Bytes::from_static(b"old"));
+        let stale = Some(Entry::Stored(Stored { payload: old, fresh_until: None }));
         assert_eq!(after_a_late_fill(Box::leak(Box::new(mutant))).await, stale);
     }
 }

@@ -5,8 +5,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheStats {
-    /// Keys found in Redis, nulls included.
+    /// Keys found in this process, nulls included.
+    pub near_hits: u64,
+    /// Copies that this process dropped for want of room.
+    pub near_evictions: u64,
+    /// Keys found in Redis, nulls and stale ones included.
     pub hits: u64,
+    /// Values that were served after their end.
+    pub stale: u64,
+    /// Entries that were loaded anew behind the callers.
+    pub refreshes: u64,
     /// Keys that were not there, or could not be read because Redis was away.
     pub misses: u64,
     /// Loads that were run by this process; a [`load_many`](super::Loader::load_many) is one.
@@ -27,7 +35,11 @@ pub struct CacheStats {
 
 /// The same, counted while it happens; also told as metrics, by the names below.
 pub(super) struct Counting {
+    near_hits: Count,
+    near_evictions: Count,
     hits: Count,
+    stale: Count,
+    refreshes: Count,
     misses: Count,
     loads: Count,
     load_errors: Count,
@@ -67,7 +79,11 @@ macro_rules! counting {
     };
 }
 counting! {
+    near_hits "russet_cache_near_hits_total"
+    near_evictions "russet_cache_near_evictions_total"
     hits "russet_cache_hits_total"
+    stale "russet_cache_stale_total"
+    refreshes "russet_cache_refreshes_total"
     misses "russet_cache_misses_total"
     loads "russet_cache_loads_total"
     load_errors "russet_cache_load_errors_total"

@@ -12,6 +12,15 @@ pub(super) struct Ttl {
     pub(super) jitter: f64,
 }
 
+/// The times of one entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Life {
+    /// How long it is fresh; none when it need not say so.
+    pub(super) fresh: Option<Duration>,
+    /// How long it is kept.
+    pub(super) kept: Duration,
+}
+
 impl Ttl {
     pub(super) fn draw(&self) -> Duration {
         if self.jitter == 0.0 {

@@ -44,8 +44,7 @@ where
         async move {
             let inner = &self.cache.inner;
             let place = inner.place(&self.key.cache_key())?;
-            let ttl = self.ttl.unwrap_or_else(|| inner.ttl.draw());
-            if ttl < Duration::from_millis(1) {
+            if self.ttl.is_some_and(|ttl| ttl < Duration::from_millis(1)) {
                 return Err(Error::invalid(format_args!(
                     "cache {}: a ttl below a millisecond",
                     inner.name
@@ -63,7 +62,10 @@ where
                 )));
             }
             inner.counting.puts(1);
-            scripts::put(&inner.russet, &place, &payload, ttl).await
+            let done =
+                scripts::put(&inner.russet, &place, &payload, inner.life(true, self.ttl)).await;
+            self.cache.forget_near(place.key());
+            done
         }
         .instrument(tracing::debug_span!("cache.put", cache = self.cache.inner.name))
         .boxed()

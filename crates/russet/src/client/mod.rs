@@ -154,7 +154,7 @@ impl Russet {
         &self.inner.namespace
     }
 
-    #[cfg(feature = "counters")]
+    #[cfg(any(feature = "cache", feature = "counters"))]
     pub(crate) fn clock(&self) -> &ServerClock {
         &self.inner.clock
     }
@@ -162,6 +162,11 @@ impl Russet {
     #[cfg(feature = "cache")]
     pub(crate) fn inbox(&self) -> &Inbox {
         &self.inner.inbox
+    }
+
+    #[cfg(feature = "cache")]
+    pub(crate) fn listeners(&self) -> &Listeners {
+        &self.inner.listeners
     }
 
     #[cfg(feature = "cache")]

@@ -7,7 +7,7 @@ use std::io;
 use russet::testing::{Reply, TestCluster, TestServer};
 
 /// The tests that cannot run on a Cluster, and why. Whatever else does not run there is a failure.
-pub const NOT_ON_A_CLUSTER: [(&str, &str); 9] = [
+pub const NOT_ON_A_CLUSTER: [(&str, &str); 11] = [
     (
         "a_miss_costs_three_round_trips_and_six_commands_and_a_hit_one_get",
         "counts at one proxy and resets the statistics of one server",
@@ -31,6 +31,11 @@ pub const NOT_ON_A_CLUSTER: [(&str, &str); 9] = [
     ),
     ("an_addition_takes_at_most_nine_commands", "counts the commands of one server"),
     ("an_update_takes_at_most_five_commands", "counts the commands of one server"),
+    ("nothing_old_is_left_after_a_cut_connection", "cuts the one connection at one proxy"),
+    (
+        "a_connection_that_says_nothing_costs_the_maximum_age",
+        "silences the one connection at one proxy",
+    ),
     (
         "a_million_members_cost_at_most_twice_what_ten_thousand_do",
         "compares the time of one server with itself",
