@@ -1,5 +1,7 @@
 //! Before and after the end of an entry: loaded anew behind the callers, served while that goes on, or when it fails.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::error::Error;

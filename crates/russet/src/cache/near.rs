@@ -137,9 +137,8 @@ impl<V: Clone + Send + Sync + 'static> Shared<V> {
     fn new(bounds: Bounds, counting: Arc<Counting>) -> Self {
         // Each weighs its bytes, and at least its part of them all: so both bounds hold.
         let least = (bounds.bytes / bounds.entries).max(1);
-        let copies = sync::Cache::builder()
-            .max_capacity(bounds.bytes as u64)
-            .weigher(move |key: &Box<str>, copy: &Copy<V>| {
+        let copies = sync::CacheBuilder::<Box<str>, Copy<V>, _>::new(bounds.bytes as u64)
+            .weigher(move |key, copy| {
                 let bytes = key.len() + copy.bytes as usize + OVERHEAD;
                 u32::try_from(bytes.max(least)).unwrap_or(u32::MAX)
             })

@@ -33,6 +33,9 @@ struct Wanted<'a, K: ?Sized, V> {
     seen: Seen,
 }
 
+/// What is wanted from Redis, and where the value of each key comes from, in the order of the call.
+type Sorted<'a, K, V> = (Vec<Wanted<'a, K, V>>, Vec<From<V>>);
+
 /// Where a value comes from.
 enum From<V> {
     Near(Option<V>),
@@ -92,10 +95,7 @@ where
     }
 
     /// The different keys that are not in this process, and where the value of each one asked for comes from.
-    fn sort_out<'a, B: Borrow<K>>(
-        &self,
-        keys: &'a [B],
-    ) -> Result<(Vec<Wanted<'a, K, V>>, Vec<From<V>>)> {
+    fn sort_out<'a, B: Borrow<K>>(&self, keys: &'a [B]) -> Result<Sorted<'a, K, V>> {
         if keys.len() > MAX_BATCH {
             return Err(Error::invalid(format_args!(
                 "cache {}: {} keys in one call, more than the {MAX_BATCH} allowed",
