@@ -25,6 +25,7 @@ pub async fn cases(server: &TestServer) -> Result<Vec<Case>, Failure> {
         raw::command(&russet, &["SET", &floor_key(id), &*value]).await?;
     }
     Ok(vec![
+        hit_near(&russet).await?,
         hit(&russet, &cache),
         miss(&russet, &cache, &value),
         get_many(&russet, &cache),
@@ -34,6 +35,31 @@ pub async fn cases(server: &TestServer) -> Result<Vec<Case>, Failure> {
 
 fn floor_key(id: u64) -> String {
     format!("floor:{id}")
+}
+
+/// Copies in the process; one caller, since no server is asked.
+async fn hit_near(russet: &Russet) -> Result<Case, Failure> {
+    const AT_ONCE: u32 = 1_000;
+    let cache: Cache<u64, String> =
+        Cache::builder(russet, "bench near").near_entries(KEYS as usize).build()?;
+    let value = "x".repeat(1_024);
+    for id in 0..KEYS / 10 {
+        cache.put(&id, &value).await?;
+    }
+    // Copies are kept when the changes are heard.
+    while cache.stats().near_hits == 0 {
+        cache.get(&0).await?;
+    }
+    let ours = Work::new(move |number| {
+        let cache = cache.clone();
+        async move {
+            for at in 0..u64::from(AT_ONCE) {
+                cache.get(&((number + at) % (KEYS / 10))).await?;
+            }
+            Ok(Took::AllOfIt)
+        }
+    });
+    Ok(Case::new("cache", "hit_near", ours).alone(AT_ONCE))
 }
 
 fn hit(russet: &Russet, cache: &Cache<u64, String>) -> Case {

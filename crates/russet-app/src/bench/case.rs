@@ -15,6 +15,8 @@ pub struct Case {
     pub block: &'static str,
     pub name: &'static str,
     pub callers: usize,
+    /// Operations that one run of the work does, where one is too short to be timed.
+    pub at_once: u32,
     pub ours: Work,
     pub floor: Option<Floor>,
     pub round_trips: RoundTrips,
@@ -51,8 +53,22 @@ pub enum Took {
 
 impl Case {
     pub fn new(block: &'static str, name: &'static str, ours: Work) -> Self {
-        let round_trips = RoundTrips::Metered;
-        Self { block, name, callers: CALLERS, ours, floor: None, round_trips, bytes_per_item: None }
+        Self {
+            block,
+            name,
+            callers: CALLERS,
+            at_once: 1,
+            ours,
+            floor: None,
+            round_trips: RoundTrips::Metered,
+            bytes_per_item: None,
+        }
+    }
+
+    /// One caller, and so many operations in one run of the work.
+    pub fn alone(mut self, at_once: u32) -> Self {
+        (self.callers, self.at_once) = (1, at_once);
+        self
     }
 
     pub fn floor(mut self, commands: &'static str, work: Work) -> Self {

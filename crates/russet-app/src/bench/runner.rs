@@ -48,16 +48,16 @@ pub(super) async fn measure(
 ) -> Result<Measured, Failure> {
     let round_trips = count_round_trips(case).await?;
     let warm_up = effort.round / 4;
-    round(server, &case.ours, case.callers, warm_up).await?;
+    round(server, case, &case.ours, warm_up).await?;
     if let Some(floor) = &case.floor {
-        round(server, &floor.work, case.callers, warm_up).await?;
+        round(server, case, &floor.work, warm_up).await?;
     }
     let mut ours = Vec::new();
     let mut floors = Vec::new();
     for _ in 0..effort.rounds {
-        ours.push(round(server, &case.ours, case.callers, effort.round).await?);
+        ours.push(round(server, case, &case.ours, effort.round).await?);
         if let Some(floor) = &case.floor {
-            floors.push(round(server, &floor.work, case.callers, effort.round).await?.ops_per_s);
+            floors.push(round(server, case, &floor.work, effort.round).await?.ops_per_s);
         }
     }
     let figure = |pick: fn(&Round) -> f64| median(ours.iter().map(pick));
@@ -87,13 +87,13 @@ pub(super) async fn measure(
 
 async fn round(
     server: &TestServer,
+    case: &Case,
     work: &Work,
-    callers: usize,
     length: Duration,
 ) -> Result<Round, Failure> {
     let (cpu, commands) = (server.cpu_micros().await?, commands(server).await?);
     let started = Instant::now();
-    let tasks: Vec<_> = (0..callers)
+    let tasks: Vec<_> = (0..case.callers)
         .map(|_| {
             let work = work.clone();
             tokio::spawn(async move {
@@ -116,14 +116,15 @@ async fn round(
         times.extend(task.await??);
     }
     let elapsed = started.elapsed().as_secs_f64();
-    let done = times.len().max(1) as f64;
+    let done = (times.len() as f64 * f64::from(case.at_once)).max(1.0);
     times.sort_unstable();
     let quantile = |part: f64| {
         let place = ((times.len() as f64 * part) as usize).min(times.len().saturating_sub(1));
-        times.get(place).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+        let time = times.get(place).map_or(0.0, |time| time.as_secs_f64() * 1e6);
+        time / f64::from(case.at_once)
     };
     Ok(Round {
-        ops_per_s: times.len() as f64 / elapsed,
+        ops_per_s: done / elapsed,
         p50_us: quantile(0.5),
         p99_us: quantile(0.99),
         server_cpu_us: (server.cpu_micros().await? - cpu) as f64 / done,
@@ -153,7 +154,7 @@ async fn count_round_trips(case: &Case) -> Result<f64, Failure> {
             total += sent;
         }
     }
-    Ok(total as f64 / COUNTED as f64)
+    Ok(total as f64 / COUNTED as f64 / f64::from(case.at_once))
 }
 
 /// All commands that the server has run, those inside scripts included, those of the accounting itself left out.
