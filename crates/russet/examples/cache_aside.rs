@@ -5,8 +5,9 @@
 //! First the textbook's way, which fails twice: callers that miss together all load, and a slow load brings an old
 //! value back after an update. Then the same with russet.
 
+mod support;
+
 use std::{
-    error::Error,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -14,9 +15,8 @@ use std::{
     time::Duration,
 };
 
-use russet::{Cache, Russet, raw, testing::TestServer};
-
-type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+use russet::{Cache, Russet, raw};
+use support::{Outcome, server};
 
 const CALLERS: usize = 500;
 
@@ -65,14 +65,7 @@ async fn textbook_get(russet: &Russet, db: &Database, key: &str) -> Outcome<Stri
 
 #[tokio::main]
 async fn main() -> Outcome {
-    let (_server, url) = match std::env::var("REDIS_URL") {
-        Ok(url) => (None, url),
-        Err(_) => {
-            let server = TestServer::start().await?;
-            let url = server.url();
-            (Some(server), url)
-        }
-    };
+    let (_server, url) = server().await?;
     let russet = Russet::connect(&url).await?;
     let key = format!("example:user:{}", std::process::id());
     let db = Database::default();

@@ -6,15 +6,13 @@
 //! list of the hottest. (Its days and months cannot be read at all: `get_count` calls `_get_day_counts` and
 //! `_get_month_counts`, which the class does not have.) Then the same with russet.
 
-use std::{error::Error, process::Command, time::SystemTime};
+mod support;
+
+use std::{process::Command, time::SystemTime};
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use russet::{
-    Counters, Granularity, Russet, Sent, metered, raw,
-    testing::{TestServer, WorkerProcess},
-};
-
-type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+use russet::{Counters, Granularity, Russet, Sent, metered, raw, testing::WorkerProcess};
+use support::{Outcome, server};
 
 /// What the textbook's key calls a bucket, how it names it, and after how many seconds it ends.
 const BUCKETS: [(&str, &str, &str); 4] = [
@@ -33,14 +31,7 @@ async fn main() -> Outcome {
     if let [_, role, name] = std::env::args().collect::<Vec<_>>().as_slice() {
         return be_killed_as(role, name).await;
     }
-    let (_server, url) = match std::env::var("REDIS_URL") {
-        Ok(url) => (None, url),
-        Err(_) => {
-            let server = TestServer::start().await?;
-            let url = server.url();
-            (Some(server), url)
-        }
-    };
+    let (_server, url) = server().await?;
     let russet = Russet::connect(&url).await?;
     let stage = Stage::new(&russet, &url)?;
     println!("The textbook's way");

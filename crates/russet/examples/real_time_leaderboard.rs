@@ -5,17 +5,15 @@
 //! First the textbook's way, each step a command of its own, with what can happen between two of them; and what it
 //! does with scores and numbers that are none. Then the same with russet.
 
-use std::{
-    error::Error,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+mod support;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
-use russet::{ErrorKind, Leaderboard, Russet, metered, raw, testing::TestServer};
-
-type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+use russet::{ErrorKind, Leaderboard, Russet, metered, raw};
+use support::{Outcome, server};
 
 /// How many players a board keeps.
 const MAX_SIZE: usize = 3;
@@ -25,14 +23,7 @@ const TRIES: usize = 500;
 
 #[tokio::main]
 async fn main() -> Outcome {
-    let (_server, url) = match std::env::var("REDIS_URL") {
-        Ok(url) => (None, url),
-        Err(_) => {
-            let server = TestServer::start().await?;
-            let url = server.url();
-            (Some(server), url)
-        }
-    };
+    let (_server, url) = server().await?;
     let russet = Russet::connect(&url).await?;
     let name = format!("example-{}", std::process::id());
 
