@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod ground;
+mod late;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,6 +13,7 @@ use russet::{Russet, testing::Reply};
 use tokio::sync::OnceCell;
 
 pub use ground::{Ground, NOT_ON_A_CLUSTER, needs_one_server};
+pub use late::{Timed, beside_a_timer};
 
 /// A connection with a namespace of its own, on the servers that the tests of this file share.
 pub struct Stage {
