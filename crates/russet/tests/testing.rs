@@ -428,6 +428,22 @@ async fn a_dropped_reply_belongs_to_a_request_that_was_executed() -> Outcome {
 }
 
 #[tokio::test]
+async fn the_reply_after_some_others_is_dropped() -> Outcome {
+    let server = TestServer::start().await?;
+    let proxy = Proxy::to(&server).await?;
+    let mut client = Client::connect(&proxy).await?;
+    client.ping().await?;
+    proxy.drop_reply_after(2).await?;
+    client.ping().await?;
+    client.ping().await?;
+    client.send(b"*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n").await?;
+    assert!(client.is_closed(DEADLINE).await);
+    assert_eq!(server.command(&["GET", "n"]).await?.int(), Some(1));
+    Client::connect(&proxy).await?.ping().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_slicing_proxy_hands_on_everything_in_small_pieces() -> Outcome {
     let server = TestServer::start().await?;
     let proxy = Proxy::to(&server).await?;

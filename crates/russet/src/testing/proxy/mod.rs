@@ -34,6 +34,9 @@ pub enum Mode {
     /// Hands the next request on, waits for its reply, and then cuts that connection instead of delivering it.
     /// Other connections, and that connection's successors, are forwarded.
     DropNextReply,
+    /// As [`DropNextReply`](Self::DropNextReply), after so many other requests. For a client that sends one after the
+    /// other, on one connection.
+    DropReplyAfter(usize),
     /// Hands everything on, at most so many bytes at a time.
     Slice(usize),
     /// Hands the next request on, and so many bytes of what the server answers; then closes that connection. Others
@@ -213,6 +216,15 @@ impl Proxy {
     /// As [`set`](Self::set).
     pub async fn drop_next_reply(&self) -> io::Result<()> {
         self.set(Mode::DropNextReply).await
+    }
+
+    /// [`Mode::DropReplyAfter`]: as [`drop_next_reply`](Self::drop_next_reply), after so many other requests.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub async fn drop_reply_after(&self, requests: usize) -> io::Result<()> {
+        self.set(Mode::DropReplyAfter(requests)).await
     }
 
     /// [`Mode::Slice`]: at most so many bytes at a time, at least 1.

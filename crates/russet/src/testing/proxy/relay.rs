@@ -210,6 +210,16 @@ impl<'a> Relay<'a> {
         if Doom::of(mode).is_some() {
             // One connection only takes the order, and takes it away for the others.
             self.mode.send_if_modified(|mode| {
+                if let Mode::DropReplyAfter(others) = mode {
+                    if self.trip == Trip::Asking {
+                        // More of a request that was counted already.
+                        return false;
+                    }
+                    if *others > 0 {
+                        *others -= 1;
+                        return true;
+                    }
+                }
                 let doom = Doom::of(*mode);
                 if doom.is_some() {
                     self.doomed = doom;
@@ -285,7 +295,7 @@ impl<'a> Relay<'a> {
 impl Doom {
     fn of(mode: Mode) -> Option<Doom> {
         match mode {
-            Mode::DropNextReply => Some(Doom::Lost),
+            Mode::DropNextReply | Mode::DropReplyAfter(_) => Some(Doom::Lost),
             Mode::CutReplyAt(bytes) => Some(Doom::CutAfter(bytes)),
             Mode::StallReplyAt(bytes) => Some(Doom::StallAfter(bytes)),
             _ => None,

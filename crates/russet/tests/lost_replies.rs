@@ -1,0 +1,248 @@
+//! The reply to each request of every public write is lost once: the call either gives the right answer, with its effect
+//! there once, or says `Unknown`, and its effect is there at most once.
+
+#![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::fs;
+use std::path::Path;
+use std::pin::Pin;
+use std::time::{Duration, SystemTime};
+
+use russet::testing::{Proxy, Reply, TestServer};
+use russet::{BoxError, Cache, Counters, ErrorKind, Leaderboard, Loader, Russet, metered};
+
+use Fate::{Repeated, Unknown};
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// What a call does when the reply to its write is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It asks again: done twice, the write ends the same.
+    Repeated,
+    /// It says that it does not know.
+    Unknown,
+}
+
+type Work<'a> = Pin<Box<dyn Future<Output = Result<String, russet::Error>> + 'a>>;
+
+/// A public write: its name, and how to make the call.
+type Row = (&'static str, Fate, for<'a> fn(&'a Blocks) -> Work<'a>);
+
+macro_rules! row {
+    ($name:literal, $fate:ident, |$blocks:ident| $call:expr) => {
+        ($name, $fate, |$blocks: &Blocks| {
+            Box::pin(async move { ($call).await.map(|answer| text(&answer)) })
+        })
+    };
+}
+
+/// Every public call that may write, or more of it than one. A look-up is one too: it takes a lease and stores what it
+/// loaded.
+const WRITES: &[Row] = &[
+    row!("Cache::get", Repeated, |b| b.cache.get(&7)),
+    row!("Cache::get_with_source", Repeated, |b| b.cache.get_with_source(&7)),
+    row!("Cache::get_with", Repeated, |b| b.cache.get_with(&7, async || b.load(7).await)),
+    row!("Cache::find_with", Repeated, |b| b.cache.find_with(&7, async || b.find(7).await)),
+    row!("Cache::find_with_source", Repeated, |b| b
+        .cache
+        .find_with_source(&7, async || b.find(7).await)),
+    row!("Cache::get_many", Repeated, |b| async { b.cache.get_many(&[1, 7, 8]).await }),
+    row!("Cache::put", Unknown, |b| b.cache.put(&1, &2).into_future()),
+    row!("Cache::invalidate", Repeated, |b| b.cache.invalidate(&1)),
+    row!("Counters::add", Unknown, |b| b.counters.add("views", 5)),
+    row!("Counters::add_at", Unknown, |b| b.counters.add_at("views", 5, b.then)),
+    row!("Leaderboard::add", Unknown, |b| b.board.add("me", 5.0)),
+    row!("Leaderboard::increment", Unknown, |b| b.board.increment("me", 5.0)),
+    row!("Leaderboard::add_many", Unknown, |b| b.board.add_many([("me", 5.0), ("new", 1.0)])),
+    row!("Leaderboard::remove", Unknown, |b| b.board.remove("me")),
+    row!("Leaderboard::trim", Unknown, |b| b.board.trim(1)),
+];
+
+/// Every public call that writes nothing.
+const READS: &[&str] = &[
+    "Cache::builder",
+    "Cache::stats",
+    "Counters::builder",
+    "Counters::get",
+    "Counters::get_at",
+    "Counters::total",
+    "Counters::top",
+    "Counters::top_at",
+    "Counters::top_total",
+    "Counters::series",
+    "Leaderboard::builder",
+    "Leaderboard::top",
+    "Leaderboard::page",
+    "Leaderboard::around",
+    "Leaderboard::standing",
+    "Leaderboard::rank",
+    "Leaderboard::score",
+    "Leaderboard::count",
+];
+
+/// What the calls are made on, in a namespace of its own.
+struct Blocks {
+    russet: Russet,
+    cache: Cache<u64, u64>,
+    counters: Counters,
+    board: Leaderboard,
+    then: SystemTime,
+}
+
+struct Squares;
+
+impl Loader<u64, u64> for Squares {
+    async fn load(&self, n: &u64) -> Result<Option<u64>, BoxError> {
+        Ok(Some(n * n))
+    }
+}
+
+impl Blocks {
+    /// With something there already: a value of 1, a count and two members.
+    async fn new(url: &str, namespace: &str) -> Self {
+        let builder = Russet::builder().url(url).namespace(namespace);
+        // A call whose reply is lost has time for another connection, on any machine.
+        let russet = builder.timeout(LONG).connect_timeout(LONG).connect().await.unwrap();
+        let blocks = Self {
+            cache: Cache::builder(&russet, "numbers").loader(Squares).build().unwrap(),
+            counters: Counters::builder(&russet, "site").build().unwrap(),
+            board: Leaderboard::builder(&russet, "game").build().unwrap(),
+            // In the year 2090: no bucket of it is one of today.
+            then: SystemTime::UNIX_EPOCH + Duration::from_secs(3_786_912_000),
+            russet,
+        };
+        blocks.cache.put(&1, &1).await.unwrap();
+        blocks.counters.add_at("views", 1, blocks.then).await.unwrap();
+        blocks.board.add_many([("me", 3.0), ("you", 4.0)]).await.unwrap();
+        blocks
+    }
+
+    async fn load(&self, n: u64) -> Result<u64, BoxError> {
+        Ok(n * n)
+    }
+
+    async fn find(&self, n: u64) -> Result<Option<u64>, BoxError> {
+        Ok(Some(n * n))
+    }
+}
+
+fn text(answer: &impl Debug) -> String {
+    format!("{answer:?}")
+}
+
+/// What stands in the namespace, without what differs from one run to the next: times and lease ids.
+async fn stored(server: &TestServer, namespace: &str) -> BTreeSet<String> {
+    let mut stored = BTreeSet::new();
+    let keys = server.command(&["KEYS", &format!("{namespace}:*")]).await.unwrap();
+    for key in keys.texts() {
+        let (_, part) = key.split_once("}:").unwrap();
+        let part = part.split(':').next().unwrap();
+        let reply = match part {
+            "entry" | "waiters" => server.command(&["GET", key]).await,
+            _ => server.command(&["ZRANGE", key, "0", "-1", "WITHSCORES"]).await,
+        };
+        let content = match reply.unwrap() {
+            Reply::Text(entry) if entry.starts_with(b"L1") => "a lease".to_owned(),
+            other => text(&other),
+        };
+        let (object, _) = key[namespace.len()..].split_once('}').unwrap();
+        // The four buckets of a time: which of them changed is told by their number.
+        let mut line = format!("{object} {part} {content}");
+        while !stored.insert(line.clone()) {
+            line.push('+');
+        }
+    }
+    stored
+}
+
+#[tokio::test]
+async fn every_write_whose_reply_is_lost_is_there_at_most_once_and_says_what_it_knows() {
+    let server = TestServer::start().await.unwrap();
+    let proxy = Proxy::to(&server).await.unwrap();
+    let mut lost = 0;
+    for (name, fate, call) in WRITES {
+        // Undisturbed: the answer, what it leaves, and how many requests it takes. The first one teaches the scripts.
+        let namespace = |what: &str| format!("{}-{what}", name.replace("::", "-"));
+        call(&Blocks::new(&server.url(), &namespace("first")).await).await.unwrap();
+        let once = Blocks::new(&server.url(), &namespace("once")).await;
+        let before = stored(&server, &namespace("once")).await;
+        let (answer, sent) = metered(call(&once)).await;
+        let (answer, after) = (answer.unwrap(), stored(&server, &namespace("once")).await);
+        assert_ne!(before, after, "{name} wrote nothing");
+
+        let mut fates = Vec::new();
+        for request in 0..sent.round_trips as usize {
+            let here = namespace(&format!("lost-{request}"));
+            let blocks = Blocks::new(&proxy.url(), &here).await;
+            let connections = proxy.connections();
+            proxy.drop_reply_after(request).await.unwrap();
+            let outcome = call(&blocks).await;
+            let now = stored(&server, &here).await;
+            match outcome {
+                Ok(got) => {
+                    assert_eq!(got, answer, "{name}, reply {request} lost");
+                    assert_eq!(now, after, "{name}, reply {request} lost");
+                    assert!(proxy.connections() > connections, "{name}: no reply was lost");
+                    fates.push(Repeated);
+                }
+                Err(error) => {
+                    assert_eq!(
+                        error.kind(),
+                        ErrorKind::Unknown,
+                        "{name}, reply {request}: {error}"
+                    );
+                    assert!(now == before || now == after, "{name}, reply {request}: {now:?}");
+                    fates.push(Unknown);
+                }
+            }
+            blocks.russet.close().await;
+            lost += 1;
+        }
+        println!("{name}: {} replies lost, {fates:?}", fates.len());
+        assert!(fates.contains(fate) && (*fate == Unknown || !fates.contains(&Unknown)), "{name}");
+    }
+    println!("{lost} replies lost");
+}
+
+#[test]
+fn every_public_call_is_a_row_or_a_read() {
+    let writes = WRITES.iter().map(|(name, ..)| (*name).to_owned());
+    let listed: Vec<String> = writes.chain(READS.iter().map(|name| (*name).to_owned())).collect();
+    let found: BTreeSet<_> = ["Cache", "Counters", "Leaderboard"]
+        .iter()
+        .flat_map(|block| {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+            public_methods(&folder.join(block.to_lowercase()), block)
+        })
+        .collect();
+    assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), found);
+    assert_eq!(listed.len(), found.len(), "listed twice");
+}
+
+/// The public methods in the `impl` blocks of a type, in all files of its folder.
+fn public_methods(folder: &Path, block: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for file in fs::read_dir(folder).unwrap() {
+        let source = fs::read_to_string(file.unwrap().path()).unwrap();
+        let mut inside = false;
+        for line in source.lines() {
+            if line.starts_with("impl") {
+                let header = line.trim_end_matches(" {");
+                let whose = header.rsplit_once("> ").map_or(header, |(_, whose)| whose);
+                let whose = whose.trim_start_matches("impl ").split('<').next();
+                inside = !header.contains(" for ") && whose == Some(block);
+            }
+            let line = line.trim_start();
+            let public = line.strip_prefix("pub async fn ").or(line.strip_prefix("pub fn "));
+            if let Some(rest) = public.filter(|_| inside) {
+                let method = rest.split(['(', '<']).next().unwrap_or_default();
+                names.insert(format!("{block}::{method}"));
+            }
+        }
+    }
+    names
+}
