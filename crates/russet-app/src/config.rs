@@ -14,6 +14,7 @@ use crate::Failure;
 pub const ENVIRONMENT: &str = "\
 Environment (a flag stands above its variable):
   REDIS_URL, REDIS_CA_FILE       as --redis-url and --redis-ca-file
+  REDIS_CERT_FILE, REDIS_KEY_FILE  as --redis-cert-file and --redis-key-file
   REDIS_HOST, REDIS_PORT,        the Redis server, piece by piece, when there is no URL
   REDIS_PASSWORD, REDIS_DB       [defaults: localhost, 6379, none, 0]
   DATABASE_URL                   as --database-url
@@ -53,6 +54,26 @@ pub struct RedisArgs {
     /// Who vouches for the servers' certificates, a PEM file, instead of the system's authorities
     #[arg(long, value_name = "FILE", env = "REDIS_CA_FILE", hide_env = true)]
     redis_ca_file: Option<PathBuf>,
+
+    /// Our certificate, a PEM file, for servers that ask for one
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "REDIS_CERT_FILE",
+        hide_env = true,
+        requires = "redis_key_file"
+    )]
+    redis_cert_file: Option<PathBuf>,
+
+    /// The key of that certificate, a PEM file
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "REDIS_KEY_FILE",
+        hide_env = true,
+        requires = "redis_cert_file"
+    )]
+    redis_key_file: Option<PathBuf>,
 }
 
 impl RedisArgs {
@@ -62,10 +83,15 @@ impl RedisArgs {
     /// A piece that is not what it should be.
     pub fn server(&self) -> Result<Option<RussetBuilder>, Failure> {
         let server = redis(self.redis_url.as_deref(), |name| std::env::var(name).ok())?;
-        Ok(match (server, &self.redis_ca_file) {
-            (Some(server), Some(file)) => Some(server.ca_file(file)),
-            (server, _) => server,
-        })
+        Ok(server.map(|mut server| {
+            if let Some(file) = &self.redis_ca_file {
+                server = server.ca_file(file);
+            }
+            if let (Some(certificate), Some(key)) = (&self.redis_cert_file, &self.redis_key_file) {
+                server = server.client_certificate(certificate, key);
+            }
+            server
+        }))
     }
 }
 

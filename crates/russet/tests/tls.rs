@@ -115,6 +115,49 @@ async fn a_server_that_asks_for_a_certificate_gets_ours() -> Outcome {
 }
 
 #[tokio::test]
+async fn a_certificate_that_was_renewed_is_shown_to_the_next_connection() -> Outcome {
+    let (old, new) = (TestCertificates::new()?, TestCertificates::new()?);
+    if !can_speak(&old).await? {
+        return Ok(());
+    }
+    let server = TestServer::builder().mutual_tls(&old).start().await?;
+    let proxy = Proxy::to(&server).await?;
+    let (certificate, key) = old.client();
+    let builder = trusting(&old, proxy.url()).client_certificate(&certificate, &key);
+    let russet = builder.connect().await?;
+    let ping = async || raw::command(&russet, &["PING"]).await;
+    ping().await?;
+
+    // Another authority on both sides. Who connects before both of our files are there is refused, and tries again.
+    let (shown, its_key) = new.server();
+    let mut words: Vec<_> = ["CONFIG", "SET"].map(str::to_owned).to_vec();
+    for (name, file) in
+        [("tls-cert-file", shown), ("tls-key-file", its_key), ("tls-ca-cert-file", new.authority())]
+    {
+        words.extend([name.to_owned(), file.display().to_string()]);
+    }
+    server.command(&words).await?;
+    proxy.cut().await?;
+    let refused = eventually(LONG, async || match ping().await {
+        Err(error) if error.kind() == ErrorKind::Refused => Ok(error),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    is_refused(&refused);
+    std::fs::copy(new.authority(), old.authority())?;
+    std::fs::copy(new.client().0, &certificate)?;
+    eventually(LONG, async || match ping().await {
+        // The certificate is new and its key is not: the old pair is shown, which the server refuses.
+        Err(error) => Ok(error),
+        Ok(answer) => Err(format!("{answer:?}")),
+    })
+    .await;
+    std::fs::copy(new.client().1, &key)?;
+    eventually(LONG, ping).await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_cut_tls_connection_is_replaced() -> Outcome {
     let certificates = TestCertificates::new()?;
     if !can_speak(&certificates).await? {

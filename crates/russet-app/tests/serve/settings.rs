@@ -3,13 +3,13 @@
 use std::process::Command;
 use std::time::Duration;
 
-use russet::testing::{TestServer, eventually};
+use russet::testing::{TestCertificates, TestServer, eventually};
 use russet_app::db::Database;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::program::{DataFolder, Serve, write};
+use crate::support::program::{DataFolder, Serve, finished, write};
 
 /// The keys in a database of the server.
 async fn keys(server: &TestServer) -> Vec<String> {
@@ -67,6 +67,46 @@ async fn a_socket_is_a_server_too() {
     let server = TestServer::builder().unix_socket().start().await.unwrap();
     used(&folder, &["--redis-url", &server.url()], &[]).await;
     assert!(!keys(&server).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_a_certificate_gets_the_one_of_flags_or_variables() {
+    let certificates = TestCertificates::new().unwrap();
+    let server = match TestServer::builder().mutual_tls(&certificates).start().await {
+        Ok(server) => server,
+        Err(error) if error.to_string().contains("Failed finding TLS support") => {
+            println!("not run: this server is built without TLS");
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let (url, authority) = (server.url(), certificates.authority().display().to_string());
+    let (certificate, key) = certificates.client();
+    let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+    let trust = ["--redis-url", &url, "--redis-ca-file", &authority];
+    let flags =
+        [&trust[..], &["--redis-cert-file", &certificate, "--redis-key-file", &key]].concat();
+    let variables = [
+        ("REDIS_URL", url.as_str()),
+        ("REDIS_CA_FILE", &authority),
+        ("REDIS_CERT_FILE", &certificate),
+        ("REDIS_KEY_FILE", &key),
+    ];
+    let folder = DataFolder::new();
+    used(&folder, &flags, &[]).await;
+    used(&folder, &[], &variables).await;
+    assert!(!keys(&server).await.is_empty());
+
+    // The operator's commands take the same.
+    let (code, output) = finished(&folder.command("doctor", &flags)).await;
+    assert!([0, 3].contains(&code), "{output}");
+    let (code, output) = finished(&folder.command("doctor", &trust)).await;
+    assert_eq!(code, 1, "{output}");
+    assert!(output.contains("no connection to the Redis server"), "{output}");
+    let half = [&trust[..], &["--redis-cert-file", &certificate]].concat();
+    let (code, output) = finished(&folder.command("serve", &half)).await;
+    assert_eq!(code, 2, "{output}");
+    assert!(output.contains("--redis-key-file"), "{output}");
 }
 
 #[tokio::test]

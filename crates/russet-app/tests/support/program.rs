@@ -18,8 +18,11 @@ use tokio::net::TcpStream;
 use super::{Answer, request};
 
 /// What `russet` reads from the environment, which must be the test's alone.
-const VARIABLES: [&str; 14] = [
+const VARIABLES: [&str; 17] = [
     "REDIS_URL",
+    "REDIS_CA_FILE",
+    "REDIS_CERT_FILE",
+    "REDIS_KEY_FILE",
     "REDIS_HOST",
     "REDIS_PORT",
     "REDIS_PASSWORD",

@@ -91,14 +91,15 @@ impl RussetBuilder {
     }
 
     /// A PEM file with the certificates of the authorities to trust for TLS, instead of the system's. It is read
-    /// once, when the handle is made. Defaults to the system's authorities.
+    /// when the handle is made, and again for a new connection when it has changed. Defaults to the system's
+    /// authorities.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.tls.authority = Some(path.into());
         self
     }
 
-    /// PEM files with the certificate that we show to servers which ask for one, and with its key; read once, when
-    /// the handle is made. Defaults to none.
+    /// PEM files with the certificate that we show to servers which ask for one, and with its key; read as
+    /// [`ca_file`](Self::ca_file) is. Defaults to none.
     pub fn client_certificate(
         mut self,
         certificate: impl Into<PathBuf>,

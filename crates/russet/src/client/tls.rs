@@ -1,20 +1,35 @@
 //! TLS by rustls, with the one crypto provider of the whole process: ring.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
 
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::spawn_blocking};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::error::{Error, Result};
 
-/// How to open a TLS connection. A cheap clone.
+/// How to open a TLS connection, by what the files say now. A cheap clone.
 #[derive(Clone)]
-pub(super) struct Tls(TlsConnector);
+pub(super) struct Tls(Arc<Mutex<Loaded>>);
+
+/// What was read of the files, and what they looked like.
+struct Loaded {
+    files: TlsFiles,
+    looks: Looks,
+    connector: TlsConnector,
+}
+
+/// When each file was changed last, and its size.
+type Looks = Vec<Option<(SystemTime, u64)>>;
 
 /// The files that say whom to trust and who we are.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +49,21 @@ impl TlsFiles {
     /// # Errors
     /// `Invalid` for a file that cannot be read or used, and when the process has chosen another crypto provider.
     pub(super) fn load(&self) -> Result<Tls> {
+        // Looked at before they are read: what changes in between is read once more.
+        let (files, looks) = (self.clone(), self.looks());
+        Ok(Tls(Arc::new(Mutex::new(Loaded { files, looks, connector: self.connector()? }))))
+    }
+
+    fn looks(&self) -> Looks {
+        let client = self.client.iter().flat_map(|(certificate, key)| [certificate, key]);
+        let look = |file: &PathBuf| {
+            let metadata = fs::metadata(file).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        self.authority.iter().chain(client).map(look).collect()
+    }
+
+    fn connector(&self) -> Result<TlsConnector> {
         let config = ClientConfig::builder_with_provider(provider()?)
             .with_safe_default_protocol_versions()
             .map_err(|cause| refuse("the protocol versions cannot be used", &cause))?
@@ -49,7 +79,7 @@ impl TlsFiles {
                     .map_err(|cause| refuse("the client certificate and its key", &cause))?
             }
         };
-        Ok(Tls(Arc::new(config).into()))
+        Ok(Arc::new(config).into())
     }
 
     fn roots(&self) -> Result<RootCertStore> {
@@ -83,7 +113,29 @@ impl Tls {
     ) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|cause| io::Error::new(io::ErrorKind::InvalidInput, cause))?;
-        self.0.connect(name, stream).await
+        let tls = self.clone();
+        let connector = spawn_blocking(move || tls.connector()).await.map_err(io::Error::other)?;
+        connector.connect(name, stream).await
+    }
+
+    /// Reads files that have changed since they were read. While they cannot be used (a certificate is renewed before
+    /// its key) the old ones stay.
+    fn connector(&self) -> TlsConnector {
+        let mut loaded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let looks = loaded.files.looks();
+        if looks != loaded.looks {
+            loaded.looks = looks;
+            match loaded.files.connector() {
+                Ok(connector) => {
+                    tracing::info!("the files for TLS have changed, and were read again");
+                    loaded.connector = connector;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the files for TLS have changed and cannot be used; the old ones stay");
+                }
+            }
+        }
+        loaded.connector.clone()
     }
 }
 
