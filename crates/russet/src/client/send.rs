@@ -92,7 +92,11 @@ impl<'a> Errand<'a> {
             match self.router.detour(&link, &answer) {
                 None => return Ok((answer, behind)),
                 Some(Detour::TryAgain) if self.is_late() => return Ok((answer, behind)),
-                Some(Detour::TryAgain) => sleep(BETWEEN).await,
+                Some(Detour::TryAgain) => {
+                    // The old node sends the call on each time: that is no disagreement.
+                    detours = 0;
+                    sleep(BETWEEN).await;
+                }
                 Some(_) if detours == DETOURS => return Err(fault::sent_around(&call.subject())),
                 Some(Detour::Moved(to)) => (moved, detours) = (Some(to), detours + 1),
                 Some(Detour::Ask(to)) => (ask, detours) = (Some(to), detours + 1),
@@ -140,10 +144,11 @@ impl<'a> Errand<'a> {
                     }
                 }
             }
+            detours += u32::from(on_detour);
             if between {
+                detours = 0;
                 sleep(BETWEEN).await;
             }
-            detours += u32::from(on_detour);
             parcels = next;
         }
         Ok(answers)
