@@ -34,6 +34,18 @@ impl Russet {
         Errand::new(self.router(), Duration::ZERO).run(&call).await
     }
 
+    /// When a call that is made now ends at the latest.
+    #[cfg(feature = "counters")]
+    pub(crate) fn deadline(&self) -> Instant {
+        Instant::now() + self.router().settings().timeout
+    }
+
+    /// As [`run`](Self::run), with the deadline of an earlier call, of which this one is a part.
+    #[cfg(feature = "counters")]
+    pub(crate) async fn run_until<T: FromReply>(&self, deadline: Instant, call: Call) -> Result<T> {
+        Errand { deadline, ..Errand::new(self.router(), Duration::ZERO) }.run(&call).await
+    }
+
     /// Sends the calls in one pipeline: one round trip, in order. On a Cluster it is one for each node that is needed,
     /// all at the same time. The first error is returned.
     ///

@@ -82,16 +82,17 @@ impl Current {
 
 impl Counters {
     /// Makes a call about the current minute. When that minute is not the server's, the script has answered
-    /// `late` and done nothing; the call is made again with the server's time.
+    /// `late` and done nothing; the call is made again with the server's time, while the deadline allows it.
     pub(super) async fn call_now<T: FromReply>(
         &self,
         call: impl Fn(&Buckets) -> Call,
     ) -> Result<(String, Vec<T>)> {
-        let clock = self.inner.russet.clock();
+        let (russet, clock) = (&self.inner.russet, self.inner.russet.clock());
+        let deadline = russet.deadline();
         for _ in 0..TRIES {
             let buckets = self.inner.current.at(clock.now_ms())?;
             let (outcome, server_ms, values): (String, i64, Vec<T>) =
-                self.inner.russet.run(call(&buckets)).await?;
+                russet.run_until(deadline, call(&buckets)).await?;
             if outcome != "late" {
                 return Ok((outcome, values));
             }
@@ -113,8 +114,13 @@ impl Counters {
 #[cfg(feature = "testing")]
 mod tests {
     use super::*;
-    use crate::{Counts, Russet, clock::millis, metered, testing::TestServer};
-    use std::time::SystemTime;
+    use crate::{
+        Counts, Russet,
+        clock::millis,
+        metered,
+        testing::{Proxy, TestServer},
+    };
+    use std::time::{Duration, Instant, SystemTime};
 
     const DAY_MS: i64 = 24 * 60 * 60_000;
 
@@ -170,6 +176,22 @@ mod tests {
         };
         let error = counters.call_now::<u64>(restless).await.unwrap_err();
         assert_eq!((error.kind(), error.advice()), (ErrorKind::Refused, Advice::Retry));
+    }
+
+    #[tokio::test]
+    async fn a_second_try_has_the_deadline_of_the_first() {
+        let server = TestServer::start().await.unwrap();
+        let proxy = Proxy::to(&server).await.unwrap();
+        let russet = Russet::connect(&proxy.url()).await.unwrap();
+        let counters = Counters::builder(&russet, "site").build().unwrap();
+        counters.add("views", 1).await.unwrap();
+        // An answer takes 900 ms, and a call a second.
+        proxy.delay(Duration::from_millis(450)).await.unwrap();
+        mislead(&counters, DAY_MS);
+        let started = Instant::now();
+        let error = counters.add("views", 1).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unknown, "{error}");
+        assert!(started.elapsed() < Duration::from_millis(1_750), "{:?}", started.elapsed());
     }
 
     #[test]
