@@ -15,7 +15,7 @@ use russet::testing::eventually;
 use russet::{
     BoxError, Cache, Counters, Durability, Granularity, Leaderboard, Loader, Russet, raw,
 };
-use support::{Ground, connect};
+use support::{Ground, connect, public_methods};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -53,6 +53,17 @@ struct Blocks {
     board: Leaderboard,
 }
 
+fn blocks(russet: Russet) -> Blocks {
+    let timeout = Duration::from_millis(1);
+    Blocks {
+        durable: russet.durability(Durability::Replicated { replicas: 1, timeout }),
+        cache: Cache::builder(&russet, "squares").loader(Squares).build().unwrap(),
+        counters: Counters::builder(&russet, "site").build().unwrap(),
+        board: Leaderboard::builder(&russet, "game").build().unwrap(),
+        russet,
+    }
+}
+
 /// Every public call that waits for something, by name. Each round takes keys of its own, so that misses stay misses.
 fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
     let Blocks { russet, durable, cache, counters, board } = blocks;
@@ -73,6 +84,7 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "cache get": cache.get(&round),
         "cache get_with_source": cache.get_with_source(&(round + 1_000)),
         "cache get_with": cache.get_with(&(round + 2_000), async || Ok::<_, BoxError>(1)),
+        "cache find_with_source": cache.find_with_source(&(round + 6_000), async || Ok::<_, BoxError>(None)),
         "cache find_with": cache.find_with(&(round + 3_000), async || Ok::<_, BoxError>(None)),
         "cache get_many": async { cache.get_many(&[round + 4_000, round + 4_001]).await },
         "cache put": cache.put(&(round + 5_000), &1).into_future(),
@@ -101,6 +113,24 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
     }
 }
 
+/// What waits for nothing.
+const AT_ONCE: [&str; 4] =
+    ["Cache::builder", "Cache::stats", "Counters::builder", "Leaderboard::builder"];
+
+#[tokio::test]
+async fn every_public_call_is_dropped() {
+    let server = Ground::start().await.unwrap();
+    let blocks = blocks(connect(&server.url()).await);
+    let listed: Vec<_> = calls(&blocks, 0).into_iter().map(|(name, _)| name).collect();
+    for (block, word) in [("Cache", "cache"), ("Counters", "counters"), ("Leaderboard", "board")] {
+        for method in public_methods(block) {
+            let name = method.replace(&format!("{block}::"), &format!("{word} "));
+            let known = listed.contains(&name.as_str()) || AT_ONCE.contains(&method.as_str());
+            assert!(known, "{method} is not among the calls");
+        }
+    }
+}
+
 /// That the next answers belong to their questions.
 async fn answers_are_in_step(blocks: &Blocks, what: &str, at: u32) {
     for nth in 0..3 {
@@ -118,14 +148,7 @@ async fn answers_are_in_step(blocks: &Blocks, what: &str, at: u32) {
 async fn a_call_dropped_at_any_point_leaves_the_handle_in_step_and_nothing_behind() {
     let server = Ground::start().await.unwrap();
     let russet = connect(&server.url()).await;
-    let timeout = Duration::from_millis(1);
-    let blocks = Blocks {
-        durable: russet.durability(Durability::Replicated { replicas: 1, timeout }),
-        cache: Cache::builder(&russet, "squares").loader(Squares).build().unwrap(),
-        counters: Counters::builder(&russet, "site").build().unwrap(),
-        board: Leaderboard::builder(&russet, "game").build().unwrap(),
-        russet,
-    };
+    let blocks = blocks(russet);
     let (mut drops, mut round) = (0, 0);
     for number in 0..calls(&blocks, 0).len() {
         for polls in 1.. {

@@ -554,6 +554,36 @@ async fn a_cluster_without_all_its_slots_refuses_until_it_has_them() -> Outcome 
     Ok(())
 }
 
+/// A user without `@dangerous`, who may touch russet's keys and channels only.
+#[tokio::test]
+async fn the_blocks_need_no_dangerous_command_on_a_cluster_either() -> Outcome {
+    let cluster = TestCluster::start().await?;
+    let rights = ["ACL", "SETUSER", "app", "on", ">pw", "~app:*", "&app:*", "+@all", "-@dangerous"];
+    for node in cluster.nodes() {
+        node.command(&rights).await?;
+    }
+    let builder = Russet::builder().url(cluster.url()).user("app").password("pw");
+    let russet = builder.namespace("app").connect().await?;
+    let board = Leaderboard::builder(&russet, "game").build()?;
+    assert_eq!(board.increment("me", 1.0).await?.rank, Some(1));
+    let cache: Cache<u64, u64> = Cache::builder(&russet, "squares").build()?;
+    for n in 0..30 {
+        assert_eq!(cache.get_with(&n, async || Ok::<_, BoxError>(n * n)).await?, n * n);
+    }
+    let slot = cluster.slot("{leaderboard:game}").await?;
+    let to = (cluster.owner(slot).await? + 1) % 3;
+    cluster.begin_move(slot, to).await?;
+    cluster.move_keys(slot, to).await?;
+    assert_eq!(board.increment("me", 1.0).await?.score, 2.0, "ASKING is not dangerous");
+    cluster.end_move(slot, to).await?;
+    assert_eq!(board.increment("me", 1.0).await?.score, 3.0);
+    for node in cluster.nodes() {
+        let denied = node.command(&["ACL", "LOG"]).await?;
+        assert_eq!(denied.list().len(), 0, "{denied:?}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn the_wrong_kind_of_url_is_told() -> Outcome {
     let cluster = TestCluster::builder().password("s3cret").start().await?;

@@ -84,6 +84,20 @@ async fn memory_that_is_nearly_full_is_found() -> Outcome {
 }
 
 #[tokio::test]
+async fn a_snapshot_that_failed_is_found() -> Outcome {
+    let server = well().arg("enable-protected-configs", "yes").start().await?;
+    // Nobody can make a file there.
+    server.command(&["CONFIG", "SET", "dir", "/proc"]).await?;
+    server.command(&["BGSAVE"]).await?;
+    eventually(LONG, async || match examine(&server).await.map_err(|error| error.to_string())? {
+        found if checks(&found)[0] == (Severity::Critical, "persistence") => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn scripts_that_pile_up_are_found() -> Outcome {
     let server = well().start().await?;
     for n in 0..=500 {
@@ -118,6 +132,10 @@ async fn a_replica_and_its_broken_link_are_found() -> Outcome {
         other => Err(format!("{other:?}")),
     })
     .await;
+    replica.command(&["CONFIG", "SET", "replica-read-only", "no"]).await?;
+    let writable = [(Severity::Critical, "role"), (Severity::Warning, "replication")];
+    assert_eq!(checks(&russet.doctor().await?), writable);
+    replica.command(&["CONFIG", "SET", "replica-read-only", "yes"]).await?;
     proxy.refuse().await?;
     let both = [(Severity::Critical, "replication"), (Severity::Critical, "role")];
     eventually(LONG, async || match checks(&russet.doctor().await.unwrap_or_default()) {

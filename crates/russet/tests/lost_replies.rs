@@ -4,15 +4,16 @@
 #![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::fs;
-use std::path::Path;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use russet::testing::{Proxy, Reply, TestServer};
 use russet::{BoxError, Cache, Counters, ErrorKind, Leaderboard, Loader, Russet, metered};
+use support::public_methods;
 
 use Fate::{Repeated, Unknown};
 
@@ -214,35 +215,8 @@ fn every_public_call_is_a_row_or_a_read() {
     let listed: Vec<String> = writes.chain(READS.iter().map(|name| (*name).to_owned())).collect();
     let found: BTreeSet<_> = ["Cache", "Counters", "Leaderboard"]
         .iter()
-        .flat_map(|block| {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-            public_methods(&folder.join(block.to_lowercase()), block)
-        })
+        .flat_map(|block| public_methods(block))
         .collect();
     assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), found);
     assert_eq!(listed.len(), found.len(), "listed twice");
-}
-
-/// The public methods in the `impl` blocks of a type, in all files of its folder.
-fn public_methods(folder: &Path, block: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for file in fs::read_dir(folder).unwrap() {
-        let source = fs::read_to_string(file.unwrap().path()).unwrap();
-        let mut inside = false;
-        for line in source.lines() {
-            if line.starts_with("impl") {
-                let header = line.trim_end_matches(" {");
-                let whose = header.rsplit_once("> ").map_or(header, |(_, whose)| whose);
-                let whose = whose.trim_start_matches("impl ").split('<').next();
-                inside = !header.contains(" for ") && whose == Some(block);
-            }
-            let line = line.trim_start();
-            let public = line.strip_prefix("pub async fn ").or(line.strip_prefix("pub fn "));
-            if let Some(rest) = public.filter(|_| inside) {
-                let method = rest.split(['(', '<']).next().unwrap_or_default();
-                names.insert(format!("{block}::{method}"));
-            }
-        }
-    }
-    names
 }

@@ -5,6 +5,7 @@
 
 mod ground;
 mod late;
+mod methods;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,6 +15,7 @@ use tokio::sync::OnceCell;
 
 pub use ground::{Ground, NOT_ON_A_CLUSTER, needs_one_server};
 pub use late::{Timed, beside_a_timer};
+pub use methods::public_methods;
 
 /// A connection with a namespace of its own, on the servers that the tests of this file share.
 pub struct Stage {

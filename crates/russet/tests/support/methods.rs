@@ -1,0 +1,30 @@
+//! What the sources say that a block can do.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+/// The public methods in the `impl` blocks of a block's type, in all files of its folder, as `Cache::get`.
+pub fn public_methods(block: &str) -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(block.to_lowercase());
+    let mut names = BTreeSet::new();
+    for file in fs::read_dir(folder).unwrap() {
+        let source = fs::read_to_string(file.unwrap().path()).unwrap();
+        let mut inside = false;
+        for line in source.lines() {
+            if line.starts_with("impl") {
+                let header = line.trim_end_matches(" {");
+                let whose = header.rsplit_once("> ").map_or(header, |(_, whose)| whose);
+                let whose = whose.trim_start_matches("impl ").split('<').next();
+                inside = !header.contains(" for ") && whose == Some(block);
+            }
+            let line = line.trim_start();
+            let public = line.strip_prefix("pub async fn ").or(line.strip_prefix("pub fn "));
+            if let Some(rest) = public.filter(|_| inside) {
+                let method = rest.split(['(', '<']).next().unwrap_or_default();
+                names.insert(format!("{block}::{method}"));
+            }
+        }
+    }
+    names
+}
