@@ -190,7 +190,7 @@ async fn hand_over(
         if over.load(Ordering::Relaxed) {
             break;
         }
-        if xxhash_rust::xxh3::xxh3_64(n.to_string().as_bytes()) % 256 != 0 {
+        if !xxhash_rust::xxh3::xxh3_64(n.to_string().as_bytes()).is_multiple_of(256) {
             continue;
         }
         let (started, waited) = (Instant::now(), waits(&caches));
