@@ -321,6 +321,24 @@ async fn a_slot_that_stays_between_two_nodes_is_refused_by_the_deadline() -> Out
     cluster.move_keys(slot, to).await?;
     cluster.end_move(slot, to).await?;
     assert_eq!(counters.add("n", 1).await?.total, 2);
+
+    // One key is nowhere, and the others are there: the old node sends the call on, and the new one sends it back.
+    let key = cluster.node(to).command(&first).await?.texts()[0].to_owned();
+    cluster.node(to).command(&["DEL", &key]).await?;
+    let back = (to + 1) % 3;
+    cluster.begin_move(slot, back).await?;
+    cluster.move_keys(slot, back).await?;
+    let started = Instant::now();
+    let error = counters.add("n", 1).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    assert!(started.elapsed() > timeout / 2, "given up after {:?}", started.elapsed());
+    let several = async {
+        let words = |name: &str| vec![b"INCR".to_vec(), name.as_bytes().to_vec()];
+        raw::pipeline(&russet, &[words("{counters:split}:a"), words("elsewhere")]).await
+    };
+    assert_eq!(several.await?, [1, 1].map(raw::Value::Int), "one key alone is no trouble");
+    cluster.end_move(slot, back).await?;
+    counters.add("n", 1).await?;
     Ok(())
 }
 
