@@ -64,7 +64,9 @@ mod tests {
         let effort = Effort { rounds: 1, round: Duration::from_millis(20) };
         for block in ["cache", "http"] {
             for one in run(Some(block), effort, |_| {}).await? {
-                assert!(one.ops_per_s > 0.0 && one.round_trips_per_op >= 1.0, "{one:?}");
+                // A hit in the process asks nobody.
+                let least = if one.case == "hit_near" { 0.0 } else { 1.0 };
+                assert!(one.ops_per_s > 0.0 && one.round_trips_per_op >= least, "{one:?}");
             }
         }
         assert!(run(Some("nothing"), effort, |_| {}).await.is_err());
