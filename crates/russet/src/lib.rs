@@ -93,6 +93,8 @@ mod cache;
 mod counters;
 #[cfg(feature = "leaderboard")]
 mod leaderboard;
+#[cfg(feature = "ring")]
+mod ring;
 
 #[cfg(feature = "cache")]
 pub use cache::{Cache, CacheBuilder, CacheKey, CacheStats, Found, Loader, Put, Source};
@@ -106,6 +108,8 @@ pub use error::{Advice, BoxError, Error, ErrorKind, Result};
 pub use counters::{Counters, CountersBuilder, Counts, Granularity, Point, Top};
 #[cfg(feature = "leaderboard")]
 pub use leaderboard::{Leaderboard, LeaderboardBuilder, Ranked, Standing};
+#[cfg(feature = "ring")]
+pub use ring::HashRing;
 
 /// The pages of the guide, run as tests.
 #[cfg(all(doctest, feature = "testing"))]

@@ -18,7 +18,7 @@ use std::{
 const FLOORS: [&[&str]; 4] = [
     &["error", "clock", "cluster_slot", "id", "codec", "backoff", "names"],
     &["keys", "script", "client", "service", "listen", "wake"],
-    &["counters", "leaderboard"],
+    &["counters", "leaderboard", "ring"],
     &["cache"],
 ];
 
