@@ -71,6 +71,7 @@
 )]
 
 mod backoff;
+mod cache_key;
 mod clock;
 mod cluster_slot;
 mod codec;
@@ -87,6 +88,8 @@ mod client;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+#[cfg(feature = "bloom")]
+mod bloom;
 #[cfg(feature = "cache")]
 mod cache;
 #[cfg(feature = "counters")]
@@ -96,8 +99,14 @@ mod leaderboard;
 #[cfg(feature = "ring")]
 mod ring;
 
+#[cfg(feature = "bloom")]
+pub use bloom::{
+    BloomFilter, BloomFilterBuilder, FilterStatus, ItemSource, Rebuilder, Rebuilt, Verdict,
+};
 #[cfg(feature = "cache")]
-pub use cache::{Cache, CacheBuilder, CacheKey, CacheStats, Found, Loader, Put, Source};
+pub use cache::{Cache, CacheBuilder, CacheStats, Found, Loader, Put, Source};
+#[cfg(any(feature = "bloom", feature = "cache"))]
+pub use cache_key::CacheKey;
 pub use client::{
     Durability, Finding, Health, Reached, Russet, RussetBuilder, Sent, Severity, metered, raw,
 };

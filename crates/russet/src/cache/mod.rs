@@ -3,7 +3,6 @@ mod entry;
 mod fill;
 mod flight;
 mod freshness;
-mod key;
 mod lease;
 mod loader;
 mod near;
@@ -21,13 +20,14 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::Semaphore;
 
+pub use crate::cache_key::CacheKey;
 pub use builder::CacheBuilder;
-pub use key::CacheKey;
 pub use loader::Loader;
 pub use stats::CacheStats;
 pub use write::Put;
 
 use crate::{
+    cache_key as key,
     client::Russet,
     codec::{Codec, Json},
     error::{BoxError, Result},

@@ -169,7 +169,12 @@ impl Russet {
         &self.inner.listeners
     }
 
-    #[cfg(feature = "cache")]
+    #[cfg(feature = "bloom")]
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.inner.runtime
+    }
+
+    #[cfg(any(feature = "bloom", feature = "cache"))]
     pub(crate) fn control(&self) -> &Control {
         &self.inner.control
     }
