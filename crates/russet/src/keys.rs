@@ -12,6 +12,7 @@
 //! | `{cache:<name>:<partition>}:refresh:<key>` | string | TTL | `cache` |
 //! | `{cache:<name>:<partition>}:waiters:<key>` | list | TTL | `cache` |
 //! | `{cache:<name>}:changes` | channel | the caches | `cache` |
+//! | `{cache:<name>}:epoch` | string | TTL | `cache` |
 //! | `{counters:<group>}:total` | zset | the application | `counters` |
 //! | `{counters:<group>}:minute:<start, UTC>` | zset | TTL | `counters` |
 //! | `{counters:<group>}:hour:<start, UTC>` | zset | TTL | `counters` |
@@ -166,6 +167,11 @@ pub(crate) mod cache {
     /// String: the lease of who loads a key anew while its entry still stands. Ends by its TTL.
     pub(crate) fn refresh(key: &str) -> Part {
         Part(["refresh:", &encode(key)].concat())
+    }
+
+    /// String: the epoch of a node of a sharded cache, a number. Ends by a TTL, when nobody asks for it any more.
+    pub(crate) fn epoch() -> Part {
+        Part("epoch".into())
     }
 
     /// List: who waits for the load of a key. Ends by a TTL, shortly after the lease.

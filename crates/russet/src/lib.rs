@@ -104,7 +104,10 @@ pub use bloom::{
     BloomFilter, BloomFilterBuilder, FilterStatus, ItemSource, Rebuilder, Rebuilt, Verdict,
 };
 #[cfg(feature = "cache")]
-pub use cache::{Cache, CacheBuilder, CacheStats, Found, Loader, Put, Source};
+pub use cache::{
+    Cache, CacheBuilder, CacheStats, DeadNode, Found, Loader, NodeAnswer, NodeStatus, Put,
+    PutSharded, ShardedCache, ShardedCacheBuilder, Source,
+};
 #[cfg(any(feature = "bloom", feature = "cache"))]
 pub use cache_key::CacheKey;
 pub use client::{

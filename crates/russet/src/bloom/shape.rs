@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn absurd_sizes_are_refused_and_both_settings_named() {
         for (items, rate) in
-            [(0, 0.01), (u64::MAX, 0.01), (448_000_000, 0.01), (10, 0.0), (10, 0.6), (10, f64::NAN)]
+            [(0, 0.01), (u64::MAX, 0.01), (449_000_000, 0.01), (10, 0.0), (10, 0.6), (10, f64::NAN)]
         {
             let error = Shape::new("ids", items, rate).unwrap_err().to_string();
             for word in ["ids", "expected_items", "false_positive_rate", &items.to_string()] {

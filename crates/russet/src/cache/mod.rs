@@ -10,6 +10,7 @@ mod read;
 mod read_many;
 mod refresh;
 mod scripts;
+mod sharded;
 mod stats;
 mod ttl;
 mod write;
@@ -23,6 +24,9 @@ use tokio::sync::Semaphore;
 pub use crate::cache_key::CacheKey;
 pub use builder::CacheBuilder;
 pub use loader::Loader;
+pub use sharded::{
+    DeadNode, NodeAnswer, NodeStatus, PutSharded, ShardedCache, ShardedCacheBuilder,
+};
 pub use stats::CacheStats;
 pub use write::Put;
 

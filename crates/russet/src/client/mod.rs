@@ -49,7 +49,7 @@ use crate::{
 };
 use places::Places;
 use router::Router;
-use settings::Settings;
+use settings::{Settings, Topology};
 
 /// A connection to Redis or Valkey that every block is built on.
 ///
@@ -167,6 +167,12 @@ impl Russet {
     #[cfg(feature = "cache")]
     pub(crate) fn listeners(&self) -> &Listeners {
         &self.inner.listeners
+    }
+
+    /// Whether the keys are spread over the nodes of a Cluster.
+    #[cfg(feature = "cache")]
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.inner.settings.topology, Topology::Cluster(_))
     }
 
     #[cfg(feature = "bloom")]
