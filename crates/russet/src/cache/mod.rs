@@ -3,9 +3,11 @@ mod entry;
 mod fill;
 mod flight;
 mod freshness;
+mod known;
 mod lease;
 mod loader;
 mod near;
+mod nulls;
 mod read;
 mod read_many;
 mod refresh;
@@ -21,7 +23,6 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::Semaphore;
 
-pub use crate::cache_key::CacheKey;
 pub use builder::CacheBuilder;
 pub use loader::Loader;
 pub use sharded::{
@@ -31,7 +32,7 @@ pub use stats::CacheStats;
 pub use write::Put;
 
 use crate::{
-    cache_key as key,
+    cache_key::{self as key, CacheKey},
     client::Russet,
     codec::{Codec, Json},
     error::{BoxError, Result},
@@ -41,6 +42,7 @@ use crate::{
 use entry::Stored;
 use flight::Flights;
 use freshness::Freshness;
+use known::Guard;
 use loader::DynLoader;
 use near::Copies;
 use read::Nulls;
@@ -143,6 +145,7 @@ struct Inner {
     bypass_permits: Semaphore,
     flights: Arc<Flights>,
     refreshes: Refreshes,
+    guard: Guard,
     counting: Arc<Counting>,
 }
 

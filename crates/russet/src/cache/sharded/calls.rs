@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cache::{
-        Found, Loaded,
+        Found, Loaded, Source,
         fill::Seen,
         read::{Nulls, Read},
         scripts::{self, Place},
@@ -65,7 +65,7 @@ where
                 }
             };
             for (at, (_, entry)) in parcel.keys.iter().zip(read) {
-                match Read::from(entry) {
+                match cache.inner.see(entry, Source::Hit) {
                     Read::Found(loaded) => {
                         cache.inner.counting.hits(1);
                         values[*at] = cache.decode(&loaded)?.value;
@@ -121,7 +121,7 @@ where
         nulls: Nulls,
     ) -> Result<Result<Found<V>, Seen>> {
         let cache = &node.cache;
-        let loaded = match Read::from(entry) {
+        let loaded = match cache.inner.see(entry, Source::Hit) {
             Read::Found(loaded) => loaded,
             Read::Missing(seen) => {
                 cache.inner.counting.misses(1);
@@ -170,7 +170,7 @@ where
                 return Err(self
                     .refuse(&format!("a value of {bytes} bytes, more than the {limit} allowed")));
             }
-            payloads.push((payload, ttl.unwrap_or_else(|| owner.cache.inner.ttl.draw())));
+            payloads.push((payload, owner.cache.inner.life(true, ttl)));
             owner.cache.inner.counting.puts(1);
         }
         let put = |at: usize| match payloads.get(at) {

@@ -1,6 +1,6 @@
 //! One server of a sharded cache: every question goes with the question for its epoch, in one round trip.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use tokio::sync::Mutex;
 
@@ -9,7 +9,7 @@ use super::{
     scripts,
 };
 use crate::{
-    cache::{Cache, entry::Entry, scripts::Place},
+    cache::{Cache, entry::Entry, scripts::Place, ttl::Life},
     client::{Call, FromReply, Russet},
     error::{ErrorKind, Result},
     keys::Slot,
@@ -27,7 +27,7 @@ pub(super) struct Node<V, C> {
 
 /// A change of one entry.
 pub(super) enum Change<'a> {
-    Put(&'a [u8], Duration),
+    Put(&'a [u8], Life),
     Drop,
 }
 
