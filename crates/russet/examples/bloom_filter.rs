@@ -112,7 +112,7 @@ async fn main() -> Outcome {
 
     println!("With russet");
     let filter = |russet: &Russet| {
-        let builder = BloomFilter::builder(russet, &name).expected_items(10_000);
+        let builder = BloomFilter::builder(russet, &name).expected_items(2_000);
         builder.false_positive_rate(0.01).settle(Duration::ZERO).build()
     };
     let known = filter(&russet)?;
@@ -130,7 +130,7 @@ async fn main() -> Outcome {
     let maybe =
         known.might_contain_many(&unknown).await?.into_iter().filter(|maybe| *maybe).count();
     println!("  of 1,000 ids that do not exist it lets {maybe} pass");
-    assert!(maybe < 20);
+    assert!(maybe < 40);
 
     // Insert first, then make the row visible.
     let next = db.users();
@@ -156,6 +156,7 @@ async fn main() -> Outcome {
     let lost = filter(&russet)?.verdict(&1).await?;
     println!("  its keys are lost: it says {lost:?}, which hides nobody");
     assert_eq!(lost, Verdict::Unready);
+    known.delete().await?;
     println!("shown: {hidden} hidden users became 0, and {maybe} of 1,000 unknown ids pass");
     Ok(())
 }

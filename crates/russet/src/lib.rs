@@ -30,12 +30,15 @@
 //! | type | what it is for | feature |
 //! | --- | --- | --- |
 //! | [`Cache`] | values in front of a slow system of record: one load in the fleet for each miss, absence remembered, nothing stale after an invalidation | `cache` |
+//! | [`BloomFilter`] | whether a thing may exist, in a few bits for each: never hides what exists, rebuilt beside the live one | `bloom` |
+//! | [`ShardedCache`] | one cache over several plain servers; nodes may die, return, come and go | `cache` |
+//! | [`HashRing`] | which of several nodes a key belongs to: even, weighted, the same in every process | `ring` |
 //! | [`Counters`] | counts by minute, hour, day and month, their series and the largest of them | `counters` |
 //! | [`Leaderboard`] | members by score: rank, page, neighbours, a maximal size | `leaderboard` |
 //! | `testing` | throw-away servers, a network to break and processes to kill, for your own tests | `testing` |
 //!
-//! The first three features are on by default; a service that wants a counter alone turns the default off and takes
-//! `counters`.
+//! All features but `testing` are on by default, and `cache` brings `bloom` and `ring`; a service that wants a counter
+//! alone turns the default off and takes `counters`.
 //!
 //! Beside them stand what all share: [`Russet`], the connection; [`Error`] with its [`ErrorKind`] and [`Advice`];
 //! [`Codec`], how values become bytes; [`metered`], what a piece of work sent to the server; and [`raw`], plain commands

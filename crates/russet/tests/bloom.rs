@@ -261,6 +261,20 @@ async fn a_lost_shard_hides_nothing_and_ends_by_itself() {
 }
 
 #[tokio::test]
+async fn a_deleted_filter_leaves_nothing_and_can_be_built_again() {
+    let stage = stage().await;
+    let filter = builder(&stage.russet).build().unwrap();
+    filter.delete().await.unwrap();
+    filter.rebuild_from([1, 2, 3]).await.unwrap();
+    filter.delete().await.unwrap();
+    assert_eq!(stage.keys().await, []);
+    let other = builder(&elsewhere(&stage).await).build().unwrap();
+    assert_eq!(other.verdict(&404).await.unwrap(), Verdict::Unready);
+    other.rebuild_from([1]).await.unwrap();
+    assert_eq!(other.verdicts(&[1, 404]).await.unwrap(), [Verdict::Possible, Verdict::Absent]);
+}
+
+#[tokio::test]
 async fn one_process_rebuilds_at_a_time() {
     let stage = stage().await;
     let filter = builder(&stage.russet).build().unwrap();

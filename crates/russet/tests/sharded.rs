@@ -391,6 +391,7 @@ async fn a_full_node_stores_nothing_and_serves_nothing_old() {
 async fn bad_input_and_a_cluster_are_refused() {
     let servers = servers(1).await;
     let russet = connect(&servers[0].url()).await;
+    let another = connect(&servers[0].url()).await;
     let cluster = TestCluster::start().await.unwrap();
     let on_cluster = connect(&cluster.url()).await;
     let pages = builder(std::slice::from_ref(&russet)).max_value_bytes(10).build().unwrap();
@@ -401,8 +402,9 @@ async fn bad_input_and_a_cluster_are_refused() {
     for (error, word) in [
         (nobody.build().map(drop).unwrap_err(), "no node"),
         (builder(&[on_cluster]).build().map(drop).unwrap_err(), "Cluster"),
-        (pages.add_node("node-1", &russet).unwrap_err(), "node-1"),
-        (pages.add_weighted_node("node-2", &russet, 0).unwrap_err(), "weight"),
+        (pages.add_node("node-1", &another).unwrap_err(), "already"),
+        (pages.add_node("node-2", &russet).unwrap_err(), "node-1 and node-2"),
+        (pages.add_weighted_node("node-2", &another, 0).unwrap_err(), "weight"),
         (builder(&[russet.clone()]).ttl_jitter(2.0).build().map(drop).unwrap_err(), "ttl_jitter"),
         (pages.get_many(&many).await.map(drop).unwrap_err(), "1001"),
         (pages.invalidate_many(&many).await.map(drop).unwrap_err(), "1001"),

@@ -167,6 +167,22 @@ impl BloomFilter {
     }
 }
 
+impl BloomFilter {
+    /// Deletes the filter. What goes on to use it finds one that was never built; who inserts at the same moment may leave
+    /// bits behind that end within a minute.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Unknown` or `Refused` when Redis is away: delete it again.
+    pub async fn delete(&self) -> Result<()> {
+        let inner = &*self.inner;
+        let Some(config) = inner.config().await? else { return Ok(()) };
+        for generation in config.written() {
+            scripts::unlink(&inner.russet, &inner.places, generation).await?;
+        }
+        scripts::delete_config(&inner.russet, &inner.places).await
+    }
+}
+
 impl Verdict {
     /// Whether the item may be there: everything but [`Absent`](Self::Absent).
     pub fn is_possible(self) -> bool {

@@ -239,6 +239,13 @@ pub(super) async fn unlink(russet: &Russet, places: &Places, old: Generation) ->
     Ok(())
 }
 
+/// Deletes the record, last of all.
+pub(super) async fn delete_config(russet: &Russet, places: &Places) -> Result<()> {
+    let call = Call::write("DEL", &places.home).key(&keys::config()).idempotent();
+    russet.run::<i64>(call).await?;
+    Ok(())
+}
+
 /// Nobody writes to it any more: the generation in this field, `old` or `building`.
 pub(super) async fn forget(russet: &Russet, places: &Places, lease: Id, field: &str) -> Result<()> {
     let call = places.script(&FORGET, &[&keys::config(), &keys::rebuilder()]);

@@ -169,6 +169,12 @@ impl Russet {
         &self.inner.listeners
     }
 
+    /// Whether they are clones of one handle.
+    #[cfg(feature = "cache")]
+    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Whether the keys are spread over the nodes of a Cluster.
     #[cfg(feature = "cache")]
     pub(crate) fn is_cluster(&self) -> bool {

@@ -119,7 +119,7 @@ impl<K: ?Sized, V: 'static, C: Codec> ShardedCacheBuilder<K, V, C> {
     /// The cache; nothing is sent.
     ///
     /// # Errors
-    /// `Invalid` for no node, a name that is empty, over 256 bytes or comes twice, a handle of a Cluster, and a setting
+    /// `Invalid` for no node, a name that is empty, over 256 bytes or comes twice, a handle of a Cluster or of another node, and a setting
     /// out of range, naming it.
     pub fn build(self) -> Result<ShardedCache<K, V, C>> {
         let Some((_, first, _)) = self.nodes.first().cloned() else {

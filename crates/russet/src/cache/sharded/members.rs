@@ -102,6 +102,14 @@ impl<V: 'static, C: Codec> Shared<V, C> {
                 self.name
             )));
         }
+        let members = self.members();
+        if let Some(same) = members.nodes.values().find(|node| node.is_on(russet)) {
+            // A put at one of them would be dropped at the other.
+            return Err(Error::invalid(format_args!(
+                "sharded cache {}: nodes {} and {name} are one handle; each node is a server of its own",
+                self.name, same.name
+            )));
+        }
         let home = Slot::of(russet.names(), "cache", &self.name)?;
         let node = Arc::new(Node::new(name, (self.make)(russet)?, home, debt));
         self.change(|members| {

@@ -47,7 +47,7 @@ use members::Shared;
 /// | a node is removed | its keys go to nodes that have no older value of them: a `put` or `invalidate` drops the copy of the key's next node too |
 /// | a node is added while running | it starts empty |
 ///
-/// All processes must know the same nodes and weights. While a change reaches one after the other, an invalidation of a
+/// Each node is a server of its own, or a namespace of its own on one. All processes must know the same nodes and weights. While a change reaches one after the other, an invalidation of a
 /// process that does not know it yet goes to the wrong node: what stands there is right again after its TTL, or after
 /// [`invalidate_all`](Self::invalidate_all). The same for a node that was taken out of the configuration for less than a TTL. Data that must not be lost
 /// when a node leaves belongs on a Redis Cluster, in a `Cache` or another block.
@@ -207,7 +207,8 @@ impl<K: ?Sized, V: 'static, C: Codec> ShardedCache<K, V, C> {
     /// Adds a node of weight 1, from now on; its share of the keys moves to it, and it starts empty.
     ///
     /// # Errors
-    /// `Invalid` for a name that is empty, over 256 bytes or there already, and for a handle of a Cluster.
+    /// `Invalid` for a name that is empty, over 256 bytes or there already, and for a handle of a Cluster or of another
+    /// node.
     pub fn add_node(&self, name: &str, russet: &Russet) -> Result<()> {
         self.shared.add(name, russet, 1)
     }

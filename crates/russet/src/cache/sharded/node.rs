@@ -46,6 +46,10 @@ impl<V, C> Node<V, C> {
         &self.cache.inner.russet
     }
 
+    pub(super) fn is_on(&self, russet: &Russet) -> bool {
+        self.russet().is_clone_of(russet)
+    }
+
     /// Whether it has to be reached before it may be used.
     pub(super) fn is_away(&self) -> bool {
         self.debt.due().is_some()
