@@ -19,7 +19,7 @@ use russet::{
     metered,
     testing::{WorkerProcess, eventually, worker_env, worker_report},
 };
-use support::{Ground, Stage, needs_one_server, stage};
+use support::{Ground, Stage, needs_one_server};
 use tokio::sync::Notify;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -30,8 +30,15 @@ fn builder(russet: &Russet) -> BloomFilterBuilder {
 
 /// Another process's handle of the same filter.
 async fn elsewhere(stage: &Stage) -> Russet {
-    let builder = Russet::builder().url(stage.server.url());
+    let builder = Russet::builder().url(stage.server.url()).timeout(LONG);
     builder.namespace(stage.russet.namespace()).connect().await.unwrap()
+}
+
+/// The servers of this file, and a handle that waits for a busy machine.
+async fn stage() -> Stage {
+    let stage = support::stage().await;
+    let russet = elsewhere(&stage).await;
+    Stage { russet, ..stage }
 }
 
 /// The bits of the live generation, of a filter of one shard.
@@ -84,13 +91,13 @@ impl ItemSource for Halting {
 #[tokio::test]
 async fn no_item_is_hidden_and_false_positives_are_what_theory_says() {
     let items = env::var("RUSSET_BLOOM_ITEMS").ok().and_then(|items| items.parse().ok());
-    let items: u64 = items.unwrap_or(40_000);
+    let items: u64 = items.unwrap_or(20_000);
     let stage = stage().await;
     let filter = builder(&stage.russet).expected_items(items).build().unwrap();
     let table = Table(items.into());
     assert_eq!(filter.rebuild(&table).await.unwrap(), Rebuilt::Done { items });
 
-    let count = async |from: u64, filter: &BloomFilter| {
+    let count = async |from: u64, items: u64| {
         let mut possible = 0;
         let ids: Vec<u64> = (from..from + items).collect();
         for ids in ids.chunks(1_000) {
@@ -99,12 +106,13 @@ async fn no_item_is_hidden_and_false_positives_are_what_theory_says() {
         }
         possible
     };
-    assert_eq!(count(0, &filter).await, items, "false negatives");
+    assert_eq!(count(0, items).await, items, "false negatives");
 
     let status = filter.status().await.unwrap().unwrap();
     let load = f64::from(status.hashes) * items as f64 / status.bits as f64;
     let theory = (1.0 - (-load).exp()).powi(status.hashes as i32);
-    let measured = count(1 << 40, &filter).await as f64 / items as f64;
+    let unknown = items.max(60_000);
+    let measured = count(1 << 40, unknown).await as f64 / unknown as f64;
     println!("{items} items: {measured:.5} false positives, {theory:.5} in theory, {status:?}");
     assert!(measured <= 0.011 && (0.9..1.1).contains(&(measured / theory)), "{measured} {theory}");
     assert!((0.45..0.55).contains(&status.fill_ratio), "{status:?}");
@@ -134,7 +142,7 @@ async fn no_item_is_hidden_and_false_positives_are_what_theory_says() {
     for key in bits(&stage).await {
         stage.server.command(&["DEL", &key]).await.unwrap();
     }
-    assert_eq!(count(0, &filter).await, items, "false negatives of a lost filter");
+    assert_eq!(count(0, items).await, items, "false negatives of a lost filter");
 }
 
 #[tokio::test]
@@ -156,7 +164,7 @@ async fn what_is_inserted_during_a_rebuild_is_never_hidden() {
             next += 10;
             rows.0.store(next, Ordering::SeqCst);
             // Any row that is visible, by either process.
-            let ids: Vec<u64> = (next.saturating_sub(200)..next).collect();
+            let ids: Vec<u64> = (next.saturating_sub(50)..next).collect();
             for filter in [&writer, &reader] {
                 let verdicts = filter.verdicts(&ids).await.unwrap();
                 let hidden: Vec<_> =
@@ -167,7 +175,7 @@ async fn what_is_inserted_during_a_rebuild_is_never_hidden() {
         next
     };
     let rebuild = async {
-        for _ in 0..3 {
+        for _ in 0..2 {
             assert!(matches!(reader.rebuild(&*table).await.unwrap(), Rebuilt::Done { .. }));
         }
         done.store(true, Ordering::SeqCst);
@@ -198,6 +206,14 @@ async fn an_insert_tells_what_was_new() {
     assert!(filter.insert(&1).await.unwrap() && !filter.insert(&1).await.unwrap());
     assert_eq!(filter.insert_many(&[1, 2, 1]).await.unwrap(), [false, true, false]);
     assert_eq!(filter.might_contain_many(&[1, 2, 3]).await.unwrap(), [true, true, false]);
+    // Also while the filter changes under it, and what one try has set the next one finds set.
+    for id in 100..105 {
+        let other = builder(&stage.russet).build().unwrap();
+        other.insert(&1).await.unwrap();
+        filter.rebuild_from([1, 2]).await.unwrap();
+        assert!(other.insert(&id).await.unwrap() && filter.insert(&(id + 100)).await.unwrap());
+        assert!(!filter.insert(&id).await.unwrap());
+    }
     // The same item by another type, as in a cache of other keys.
     assert!(filter.might_contain("1").await.unwrap());
     assert_eq!(filter.verdicts(&["2", "3"]).await.unwrap(), [Verdict::Possible, Verdict::Absent]);

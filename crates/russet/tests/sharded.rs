@@ -26,7 +26,8 @@ async fn servers(count: usize) -> Vec<TestServer> {
 }
 
 async fn connect(url: &str) -> Russet {
-    Russet::connect(url).await.unwrap()
+    // A busy machine is no dead node.
+    Russet::builder().url(url).timeout(LONG).connect().await.unwrap()
 }
 
 fn builder(handles: &[Russet]) -> ShardedCacheBuilder<u32, String> {
@@ -146,7 +147,7 @@ async fn a_call_is_one_round_trip_to_each_node_that_it_needs() {
 #[tokio::test]
 async fn a_node_that_hangs_costs_one_timeout_and_then_nothing() {
     let servers = servers(3).await;
-    let timeout = Duration::from_secs(1);
+    let timeout = Duration::from_secs(3);
     let handles = join_all(servers.iter().map(async |server| {
         Russet::builder().url(server.url()).timeout(timeout).connect().await.unwrap()
     }));
@@ -313,7 +314,7 @@ async fn a_batch_goes_to_all_nodes_at_the_same_time() {
         proxies.push(Proxy::to(server).await.unwrap());
     }
     let connect = async |proxy: &Proxy| {
-        let builder = Russet::builder().url(proxy.url()).timeout(Duration::from_secs(20));
+        let builder = Russet::builder().url(proxy.url()).timeout(LONG);
         builder.connect().await.unwrap()
     };
     let handles = [connect(&proxies[0]).await, connect(&proxies[1]).await];

@@ -32,7 +32,8 @@ impl Inner {
             });
             calls.collect()
         };
-        let (_, answers) = self.ask(calls).await?;
+        let answered = self.ask(calls, |asked, now| asked.live == now.live).await?.pop();
+        let answers = answered.map(|(_, answers)| answers).unwrap_or_default();
         let mut verdicts: Vec<_> = answers.iter().map(|answer| Verdict::read(answer)).collect();
         // Nothing was ever built, or another version has built it.
         verdicts.resize(items.len(), Verdict::Unready);
@@ -50,17 +51,21 @@ impl Inner {
     #[tracing::instrument(name = "bloom.insert", level = "debug", skip_all, fields(filter = self.name, items = items.len()))]
     pub(super) async fn insert(&self, items: &[Cow<'_, str>]) -> Result<Vec<bool>> {
         check(items)?;
-        let (config, answers) = self.ask(|config| self.inserts(config.written(), items)).await?;
-        let Some(config) = config else { return Ok(vec![true; items.len()]) };
-        if config.foreign {
+        let calls = |config: &Config| self.inserts(config.written(), items);
+        let tries = self.ask(calls, Config::agrees).await?;
+        if tries.last().is_some_and(|(config, _)| config.foreign) {
             return Err(foreign(&self.name));
         }
         self.metrics.inserts.increment(items.len() as u64);
-        self.end_orphans(config.written(), items, &answers).await?;
-        // The live generation is the first one written.
-        let live = if config.live.is_some() { &answers[..] } else { &[] };
-        let mut new: Vec<_> = live.iter().take(items.len()).map(|bits| was_new(bits)).collect();
-        new.resize(items.len(), true);
+        let mut new = vec![tries.iter().all(|(config, _)| config.live.is_none()); items.len()];
+        for (config, answers) in &tries {
+            self.end_orphans(config.written(), items, answers).await?;
+            // The live generation is the first one written. What one try has set, the next one finds set.
+            let live = if config.live.is_some() { &answers[..] } else { &[] };
+            for (new, bits) in new.iter_mut().zip(live) {
+                *new |= was_new(bits);
+            }
+        }
         Ok(new)
     }
 
@@ -102,11 +107,14 @@ impl Inner {
     }
 
     /// Sends what the record of generations asks for. Where that is not known for certain it is read in the same round
-    /// trip, and should it be another one, all is done again by that.
+    /// trip, and should what was done not be right by it, it is done again. Answers what each try has brought, the right
+    /// one last; nothing when there is no record.
     async fn ask(
         &self,
         calls: impl Fn(&Config) -> Vec<Call>,
-    ) -> Result<(Option<Arc<Config>>, Vec<Answer>)> {
+        is_right: impl Fn(&Config, &Config) -> bool,
+    ) -> Result<Vec<(Arc<Config>, Vec<Answer>)>> {
+        let mut tries = Vec::new();
         loop {
             let asked = Instant::now();
             let (config, is_recent) = self.known.get().unzip();
@@ -117,17 +125,20 @@ impl Inner {
             }
             sent.extend(config.as_deref().map(&calls).unwrap_or_default());
             let mut answers: Vec<Answer> = self.russet.run_many(&sent).await?;
-            if is_recent {
-                return Ok((config, answers));
+            if let (true, Some(config)) = (is_recent, &config) {
+                tries.push((config.clone(), answers));
+                return Ok(tries);
             }
             let behind = answers.split_off(1);
             let record = answers.first().and_then(|fields| scripts::read_config(fields));
-            let Some(learned) = self.known.learn(record, asked) else {
-                return Ok((None, Vec::new()));
-            };
+            let Some(learned) = self.known.learn(record, asked) else { return Ok(Vec::new()) };
             self.settle_if_needed(&learned).await;
-            if config.is_some_and(|config| config.agrees(&learned)) {
-                return Ok((Some(learned), behind));
+            if let Some(config) = config {
+                let is_right = is_right(&config, &learned);
+                tries.push((config, behind));
+                if is_right {
+                    return Ok(tries);
+                }
             }
         }
     }

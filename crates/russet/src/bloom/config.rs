@@ -72,10 +72,10 @@ impl Config {
         Some(Self { live, building, old, settled: field(4) == Some("1"), foreign: false })
     }
 
-    /// Whether what was asked and written by one of them is right by the other.
-    pub(super) fn agrees(&self, other: &Self) -> bool {
-        (self.live, self.building, self.old, self.foreign)
-            == (other.live, other.building, other.old, other.foreign)
+    /// Whether what was written by this record is right by the other one, which is newer.
+    pub(super) fn agrees(&self, newer: &Self) -> bool {
+        let is_written = |one| self.written().any(|written| written == one);
+        self.live == newer.live && self.foreign == newer.foreign && newer.written().all(is_written)
     }
 
     /// The generations that an item is written to.

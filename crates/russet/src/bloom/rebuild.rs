@@ -193,6 +193,7 @@ impl Inner {
         if let Some(old) = config.and_then(|config| config.old) {
             self.retire(lease, old).await?;
         }
+        self.config().await?;
         Ok(items)
     }
 
