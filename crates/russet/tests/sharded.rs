@@ -406,7 +406,10 @@ async fn bad_input_and_a_cluster_are_refused() {
         (pages.add_node("node-1", &another).unwrap_err(), "already"),
         (pages.add_node("node-2", &russet).unwrap_err(), "node-1 and node-2"),
         (pages.add_weighted_node("node-2", &another, 0).unwrap_err(), "weight"),
-        (builder(&[russet.clone()]).ttl_jitter(2.0).build().map(drop).unwrap_err(), "ttl_jitter"),
+        (
+            builder(std::slice::from_ref(&russet)).ttl_jitter(2.0).build().map(drop).unwrap_err(),
+            "ttl_jitter",
+        ),
         (pages.get_many(&many).await.map(drop).unwrap_err(), "1001"),
         (pages.invalidate_many(&many).await.map(drop).unwrap_err(), "1001"),
         (texts.get("").await.map(drop).unwrap_err(), "empty"),

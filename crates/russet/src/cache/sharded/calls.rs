@@ -28,6 +28,9 @@ const MAX_BATCH: usize = 1_000;
 /// The longest text of a key in bytes; the epoch stands in front of it.
 const MAX_KEY: usize = 1_000;
 
+/// Which node has answered, and what was found.
+type Answered<V, C> = (Arc<Node<V, C>>, Found<V>);
+
 /// What is for one node: the places of its keys among all.
 struct Parcel<'a, V, C> {
     node: &'a Arc<Node<V, C>>,
@@ -84,7 +87,7 @@ where
         key: &K,
         nulls: Nulls,
         load: F,
-    ) -> Result<(Arc<Node<V, C>>, Found<V>)>
+    ) -> Result<Answered<V, C>>
     where
         F: AsyncFnOnce() -> Result<Option<V>, E>,
         E: Into<BoxError>,
