@@ -5,10 +5,14 @@
 //!
 //! | pattern | type | ends by | owner |
 //! | --- | --- | --- | --- |
+//! | `{bloom:<name>}:config` | hash | the application | `bloom` |
+//! | `{bloom:<name>}:rebuilder` | string | TTL | `bloom` |
+//! | `{bloom:<name>:<shard>}:bits:<generation>` | string | the application | `bloom` |
 //! | `{cache:<name>:<partition>}:entry:<key>` | string | TTL | `cache` |
 //! | `{cache:<name>:<partition>}:refresh:<key>` | string | TTL | `cache` |
 //! | `{cache:<name>:<partition>}:waiters:<key>` | list | TTL | `cache` |
 //! | `{cache:<name>}:changes` | channel | the caches | `cache` |
+//! | `{cache:<name>}:epoch` | string | TTL | `cache` |
 //! | `{counters:<group>}:total` | zset | the application | `counters` |
 //! | `{counters:<group>}:minute:<start, UTC>` | zset | TTL | `counters` |
 //! | `{counters:<group>}:hour:<start, UTC>` | zset | TTL | `counters` |
@@ -115,9 +119,31 @@ pub(crate) fn must_expire(key: &str) -> bool {
         return false;
     };
     match tag.split_once(':').map(|(kind, _)| kind) {
+        Some("bloom") => part == "rebuilder",
         Some("cache") => true,
         Some("counters") => part != "total",
         _ => false,
+    }
+}
+
+/// Keys of a Bloom filter.
+#[cfg(feature = "bloom")]
+pub(crate) mod bloom {
+    use super::Part;
+
+    /// Hash: which generations there are. The application deletes it with the filter.
+    pub(crate) fn config() -> Part {
+        Part("config".into())
+    }
+
+    /// String: the lease of the process that rebuilds. Ends by its TTL.
+    pub(crate) fn rebuilder() -> Part {
+        Part("rebuilder".into())
+    }
+
+    /// String: the bits of a shard. While it is built, and when another one is live, it ends by a TTL.
+    pub(crate) fn bits(generation: u64) -> Part {
+        Part(["bits:", &generation.to_string()].concat())
     }
 }
 
@@ -141,6 +167,11 @@ pub(crate) mod cache {
     /// String: the lease of who loads a key anew while its entry still stands. Ends by its TTL.
     pub(crate) fn refresh(key: &str) -> Part {
         Part(["refresh:", &encode(key)].concat())
+    }
+
+    /// String: the epoch of a node of a sharded cache, a number. Ends by a TTL, when nobody asks for it any more.
+    pub(crate) fn epoch() -> Part {
+        Part("epoch".into())
     }
 
     /// List: who waits for the load of a key. Ends by a TTL, shortly after the lease.

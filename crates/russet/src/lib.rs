@@ -30,12 +30,15 @@
 //! | type | what it is for | feature |
 //! | --- | --- | --- |
 //! | [`Cache`] | values in front of a slow system of record: one load in the fleet for each miss, absence remembered, nothing stale after an invalidation | `cache` |
+//! | [`BloomFilter`] | whether a thing may exist, in a few bits for each: never hides what exists, rebuilt beside the live one | `bloom` |
+//! | [`ShardedCache`] | one cache over several plain servers; nodes may die, return, come and go | `cache` |
+//! | [`HashRing`] | which of several nodes a key belongs to: even, weighted, the same in every process | `ring` |
 //! | [`Counters`] | counts by minute, hour, day and month, their series and the largest of them | `counters` |
 //! | [`Leaderboard`] | members by score: rank, page, neighbours, a maximal size | `leaderboard` |
 //! | `testing` | throw-away servers, a network to break and processes to kill, for your own tests | `testing` |
 //!
-//! The first three features are on by default; a service that wants a counter alone turns the default off and takes
-//! `counters`.
+//! All features but `testing` are on by default, and `cache` brings `bloom` and `ring`; a service that wants a counter
+//! alone turns the default off and takes `counters`.
 //!
 //! Beside them stand what all share: [`Russet`], the connection; [`Error`] with its [`ErrorKind`] and [`Advice`];
 //! [`Codec`], how values become bytes; [`metered`], what a piece of work sent to the server; and [`raw`], plain commands
@@ -71,6 +74,7 @@
 )]
 
 mod backoff;
+mod cache_key;
 mod clock;
 mod cluster_slot;
 mod codec;
@@ -87,15 +91,28 @@ mod client;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+#[cfg(feature = "bloom")]
+mod bloom;
 #[cfg(feature = "cache")]
 mod cache;
 #[cfg(feature = "counters")]
 mod counters;
 #[cfg(feature = "leaderboard")]
 mod leaderboard;
+#[cfg(feature = "ring")]
+mod ring;
 
+#[cfg(feature = "bloom")]
+pub use bloom::{
+    BloomFilter, BloomFilterBuilder, FilterStatus, ItemSource, Rebuilder, Rebuilt, Verdict,
+};
 #[cfg(feature = "cache")]
-pub use cache::{Cache, CacheBuilder, CacheKey, CacheStats, Found, Loader, Put, Source};
+pub use cache::{
+    Cache, CacheBuilder, CacheStats, DeadNode, Found, Loader, NodeAnswer, NodeStatus, Put,
+    PutSharded, ShardedCache, ShardedCacheBuilder, Source,
+};
+#[cfg(any(feature = "bloom", feature = "cache"))]
+pub use cache_key::CacheKey;
 pub use client::{
     Durability, Finding, Health, Reached, Russet, RussetBuilder, Sent, Severity, metered, raw,
 };
@@ -106,6 +123,8 @@ pub use error::{Advice, BoxError, Error, ErrorKind, Result};
 pub use counters::{Counters, CountersBuilder, Counts, Granularity, Point, Top};
 #[cfg(feature = "leaderboard")]
 pub use leaderboard::{Leaderboard, LeaderboardBuilder, Ranked, Standing};
+#[cfg(feature = "ring")]
+pub use ring::HashRing;
 
 /// The pages of the guide, run as tests.
 #[cfg(all(doctest, feature = "testing"))]

@@ -16,9 +16,9 @@ use std::{
 
 /// The modules of the library, from the bottom up: each may use those of lower floors.
 const FLOORS: [&[&str]; 4] = [
-    &["error", "clock", "cluster_slot", "id", "codec", "backoff", "names"],
+    &["error", "clock", "cluster_slot", "id", "codec", "backoff", "names", "cache_key"],
     &["keys", "script", "client", "service", "listen", "wake"],
-    &["counters", "leaderboard"],
+    &["bloom", "counters", "leaderboard", "ring"],
     &["cache"],
 ];
 
@@ -202,8 +202,10 @@ fn declared_scripts(source: &str) -> Vec<Declared> {
 }
 
 /// Commands that change something, by what they do to the server's memory.
-const ADDING: [&str; 10] =
-    ["SET", "ZADD", "ZINCRBY", "RPUSH", "LPUSH", "HSET", "HINCRBY", "SADD", "XADD", "INCRBY"];
+const ADDING: [&str; 11] = [
+    "SETBIT", "SET", "ZADD", "ZINCRBY", "RPUSH", "LPUSH", "HSET", "HINCRBY", "SADD", "XADD",
+    "INCRBY",
+];
 const DRAINING: [&str; 12] = [
     "DEL",
     "UNLINK",
@@ -218,8 +220,9 @@ const DRAINING: [&str; 12] = [
     "PEXPIREAT",
     "XDEL",
 ];
-const READING: [&str; 14] = [
+const READING: [&str; 15] = [
     "GET",
+    "GETBIT",
     "GETRANGE",
     "PTTL",
     "EXISTS",

@@ -2,9 +2,13 @@
 //!
 //! The argument that no older value comes back is in `docs/design/fill-lease.md`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::{
@@ -196,6 +200,12 @@ impl Inner {
             tracing::warn!(cache = %self.name, limit = self.max_value_bytes, "a loaded value is too large to cache");
             held.release().await;
         }
+        // More unknown keys than a second may have are not remembered.
+        let (small, beyond): (Vec<_>, Vec<_>) = small.into_iter().partition(|(_, payload, _)| {
+            payload.is_some() || self.guard.nulls.take(Instant::now())
+        });
+        self.counting.nulls_unstored(beyond.len());
+        join_all(beyond.into_iter().map(|(held, ..)| held.release())).await;
         let fillings =
             small.into_iter().map(|(held, payload, life)| (held, payload.as_deref(), life));
         let fillings: Vec<_> = fillings.collect();

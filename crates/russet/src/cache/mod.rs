@@ -3,14 +3,16 @@ mod entry;
 mod fill;
 mod flight;
 mod freshness;
-mod key;
+mod known;
 mod lease;
 mod loader;
 mod near;
+mod nulls;
 mod read;
 mod read_many;
 mod refresh;
 mod scripts;
+mod sharded;
 mod stats;
 mod ttl;
 mod write;
@@ -22,12 +24,15 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::Semaphore;
 
 pub use builder::CacheBuilder;
-pub use key::CacheKey;
 pub use loader::Loader;
+pub use sharded::{
+    DeadNode, NodeAnswer, NodeStatus, PutSharded, ShardedCache, ShardedCacheBuilder,
+};
 pub use stats::CacheStats;
 pub use write::Put;
 
 use crate::{
+    cache_key::{self as key, CacheKey},
     client::Russet,
     codec::{Codec, Json},
     error::{BoxError, Result},
@@ -37,6 +42,7 @@ use crate::{
 use entry::Stored;
 use flight::Flights;
 use freshness::Freshness;
+use known::Guard;
 use loader::DynLoader;
 use near::Copies;
 use read::Nulls;
@@ -139,6 +145,7 @@ struct Inner {
     bypass_permits: Semaphore,
     flights: Arc<Flights>,
     refreshes: Refreshes,
+    guard: Guard,
     counting: Arc<Counting>,
 }
 

@@ -63,12 +63,25 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + 'static, C: Codec> 
                     self.inner.discard(&place).await?
                 }
             },
-            Read::Missing(seen) => seen,
+            Read::Missing(seen) => {
+                if nulls == Nulls::Accepted
+                    && let Some(nothing) = self.inner.filtered(&text, &seen).await
+                {
+                    return self.decode(&nothing);
+                }
+                seen
+            }
         };
         let loaded = match self.refresh_apart(key, &place, &seen) {
             Some(apart) => apart.await?,
             None => {
-                let load = async move || self.encode(load().await.map_err(Into::into)?);
+                let load = async || {
+                    let payload = self.encode(load().await.map_err(Into::into)?)?;
+                    if nulls == Nulls::Dropped {
+                        self.inner.make_found_known(&text).await;
+                    }
+                    Ok(payload)
+                };
                 self.inner.fly(&place, seen, load).await?
             }
         };

@@ -63,6 +63,7 @@ where
             if outage {
                 self.bypass_all(&**loader, &mut missing).await?;
             } else {
+                self.answer_unknown(&mut missing).await;
                 // Our own first: who waited for others while it holds leases could wait in a circle.
                 self.load_leased(&**loader, &mut missing).await?;
                 self.await_others(&**loader, &mut missing).await?;
@@ -140,6 +141,16 @@ where
         self.inner.counting.hits(hits);
         self.inner.counting.misses(wanted.len() - hits);
         Ok(false)
+    }
+
+    /// What the filter is certain of needs no load.
+    async fn answer_unknown(&self, missing: &mut Vec<&mut Wanted<'_, K, V>>) {
+        let keys: Vec<_> = missing.iter().map(|one| (one.place.key(), &one.seen)).collect();
+        let answers = self.inner.filtered_many(&keys).await;
+        for (one, answer) in missing.iter_mut().zip(answers) {
+            one.found = answer;
+        }
+        missing.retain(|one| one.found.is_none());
     }
 
     /// Takes the leases that are free in one pipeline, loads what they are for at once, and stores it in one pipeline.

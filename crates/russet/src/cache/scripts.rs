@@ -112,8 +112,21 @@ impl Place {
         Call::script(script, &self.slot, &[&self.on(on), &self.waiters()])
     }
 
-    fn get(&self) -> Call {
+    pub(super) fn get(&self) -> Call {
         Call::read("GET", &self.slot).key(&self.entry)
+    }
+
+    /// Stores a value whatever stands there. Not sent twice: an invalidation may have come in between.
+    pub(super) fn put(&self, payload: &[u8], life: Life) -> Call {
+        let entry = Entry::write(Some(payload));
+        let along = goes_along(&entry);
+        let call = self.change(&PUT).arg(entry).arg(millis(life.kept)).arg(fresh(life)).arg(along);
+        self.tell(call)
+    }
+
+    /// Drops the value, the null or the lease.
+    pub(super) fn invalidate(&self) -> Call {
+        self.tell(self.change(&INVALIDATE)).idempotent()
     }
 
     fn set_lease(&self, lease: LeaseId, time: Duration) -> Call {
@@ -269,18 +282,13 @@ pub(super) async fn wait(
     }
 }
 
-/// Stores a value whatever stands there. Not sent twice: an invalidation may have come in between.
 pub(super) async fn put(russet: &Russet, place: &Place, payload: &[u8], life: Life) -> Result<()> {
-    let entry = Entry::write(Some(payload));
-    let along = goes_along(&entry);
-    let call = place.change(&PUT).arg(entry).arg(millis(life.kept)).arg(fresh(life)).arg(along);
-    russet.run::<i64>(place.tell(call)).await?;
+    russet.run::<i64>(place.put(payload, life)).await?;
     Ok(())
 }
 
-/// Drops the value, the null or the lease.
 pub(super) async fn invalidate(russet: &Russet, place: &Place) -> Result<()> {
-    russet.run::<i64>(place.tell(place.change(&INVALIDATE)).idempotent()).await?;
+    russet.run::<i64>(place.invalidate()).await?;
     Ok(())
 }
 

@@ -31,6 +31,10 @@ pub struct CacheStats {
     pub invalidations: u64,
     /// Loaded values that were not stored: the lease was revoked or lost, Redis went away, or they were too large.
     pub unstored: u64,
+    /// Keys that the Bloom filter did not know: answered without a load.
+    pub filtered: u64,
+    /// Absences that were not stored, being more than [`max_nulls_per_second`](super::CacheBuilder::max_nulls_per_second).
+    pub nulls_unstored: u64,
 }
 
 /// The same, counted while it happens; also told as metrics, by the names below.
@@ -48,6 +52,8 @@ pub(super) struct Counting {
     puts: Count,
     invalidations: Count,
     unstored: Count,
+    filtered: Count,
+    nulls_unstored: Count,
 }
 
 /// One number, for [`CacheStats`] and for the metrics recorder that was installed when the cache was built.
@@ -92,6 +98,8 @@ counting! {
     puts "russet_cache_puts_total"
     invalidations "russet_cache_invalidations_total"
     unstored "russet_cache_unstored_total"
+    filtered "russet_cache_filtered_total"
+    nulls_unstored "russet_cache_nulls_unstored_total"
 }
 
 impl Count {

@@ -61,6 +61,7 @@ where
                     inner.max_value_bytes
                 )));
             }
+            inner.make_known(place.key()).await?;
             inner.counting.puts(1);
             let done =
                 scripts::put(&inner.russet, &place, &payload, inner.life(true, self.ttl)).await;

@@ -49,7 +49,7 @@ use crate::{
 };
 use places::Places;
 use router::Router;
-use settings::Settings;
+use settings::{Settings, Topology};
 
 /// A connection to Redis or Valkey that every block is built on.
 ///
@@ -169,7 +169,24 @@ impl Russet {
         &self.inner.listeners
     }
 
+    /// Whether they are clones of one handle.
     #[cfg(feature = "cache")]
+    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Whether the keys are spread over the nodes of a Cluster.
+    #[cfg(feature = "cache")]
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.inner.settings.topology, Topology::Cluster(_))
+    }
+
+    #[cfg(feature = "bloom")]
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.inner.runtime
+    }
+
+    #[cfg(any(feature = "bloom", feature = "cache"))]
     pub(crate) fn control(&self) -> &Control {
         &self.inner.control
     }

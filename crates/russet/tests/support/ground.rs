@@ -7,7 +7,7 @@ use std::io;
 use russet::testing::{Reply, TestCluster, TestServer};
 
 /// The tests that cannot run on a Cluster, and why. Whatever else does not run there is a failure.
-pub const NOT_ON_A_CLUSTER: [(&str, &str); 11] = [
+pub const NOT_ON_A_CLUSTER: [(&str, &str); 13] = [
     (
         "a_miss_costs_three_round_trips_and_six_commands_and_a_hit_one_get",
         "counts at one proxy and resets the statistics of one server",
@@ -25,6 +25,8 @@ pub const NOT_ON_A_CLUSTER: [(&str, &str); 11] = [
         "makes the server a replica with REPLICAOF, which a node refuses",
     ),
     ("each_call_is_one_round_trip", "counts at one proxy"),
+    ("a_filter_costs_a_round_trip_after_a_nil_only", "one round trip there is one for each node"),
+    ("each_call_of_the_filter_is_one_round_trip", "one round trip there is one for each node"),
     (
         "a_lost_answer_is_unknown_and_not_sent_again",
         "loses it at one proxy; tests/cluster.rs has it",
