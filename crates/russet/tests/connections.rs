@@ -2,37 +2,19 @@
 
 #![cfg(feature = "cache")]
 
+mod support;
+
 use std::error::Error;
 use std::time::Duration;
 
 use russet::testing::{TestCluster, TestServer, eventually};
 use russet::{BoxError, Cache, Durability, Russet, raw};
+use support::clients_are;
 use tokio::sync::oneshot;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
 const LONG: Duration = Duration::from_secs(30);
-
-/// Waits until clients have so many connections, for calls and for messages.
-async fn open(nodes: &[TestServer], expected: usize) {
-    eventually(LONG, async || {
-        let mut open = 0;
-        for node in nodes {
-            for kind in ["normal", "pubsub"] {
-                let list = node.command(&["CLIENT", "LIST", "TYPE", kind]).await;
-                let list = list.map_err(|error| error.to_string())?;
-                open += list.text().unwrap_or_default().lines().count();
-            }
-            // The one that asks.
-            open -= 1;
-        }
-        match open == expected {
-            true => Ok(()),
-            false => Err(format!("{open} connections, not {expected}")),
-        }
-    })
-    .await;
-}
 
 /// Lets one process load and the other wait for it.
 async fn wait(leads: &Russet, waits: &Russet) -> Outcome {
@@ -68,30 +50,30 @@ async fn each_is_opened_when_it_is_needed(url: &str, nodes: &[TestServer]) -> Ou
             raw::command(russet, &["GET", &key.to_string()]).await?;
         }
     }
-    open(nodes, 2 * nodes.len()).await;
+    clients_are(nodes, 2 * nodes.len()).await;
     wait(&other, &russet).await?;
-    open(nodes, 2 * nodes.len() + 1).await;
+    clients_are(nodes, 2 * nodes.len() + 1).await;
     other.close().await;
-    open(nodes, nodes.len() + 1).await;
+    clients_are(nodes, nodes.len() + 1).await;
     let brief = Duration::from_millis(300);
     let renewed = Cache::<u64, u64>::builder(&russet, "renewed").fill_lease(brief).build()?;
     let load = async || {
-        open(nodes, nodes.len() + 2).await;
+        clients_are(nodes, nodes.len() + 2).await;
         Ok::<_, BoxError>(1)
     };
     renewed.get_with(&1, load).await?;
     let timeout = Duration::from_millis(1);
     let durable = russet.durability(Durability::Replicated { replicas: 1, timeout });
     raw::durable(&durable, &["SET", "k", "v"]).await?;
-    open(nodes, nodes.len() + 3).await;
+    clients_are(nodes, nodes.len() + 3).await;
     // Clones and further calls need no more.
     let clone = russet.clone();
     for key in 0..50 {
         raw::command(&clone, &["GET", &key.to_string()]).await?;
     }
-    open(nodes, nodes.len() + 3).await;
+    clients_are(nodes, nodes.len() + 3).await;
     russet.close().await;
-    open(nodes, 0).await;
+    clients_are(nodes, 0).await;
     Ok(())
 }
 

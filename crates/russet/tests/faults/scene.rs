@@ -8,6 +8,7 @@ use russet::{BoxError, Cache, Counters, Russet, RussetBuilder, raw};
 use tokio::sync::oneshot;
 
 use crate::load::Load;
+use crate::support::{clients, clients_are};
 use crate::{LONG, Outcome, RECOVERY, TIMEOUT};
 
 pub struct Scene {
@@ -79,20 +80,6 @@ impl Ground {
     pub fn connects(&self) -> u64 {
         self.parts().1.iter().map(|proxy| proxy.connections()).sum()
     }
-
-    /// The connections of clients that are open.
-    async fn open(&self) -> io::Result<usize> {
-        let mut open = 0;
-        for server in self.parts().0 {
-            for kind in ["normal", "pubsub"] {
-                let list = server.command(&["CLIENT", "LIST", "TYPE", kind]).await?;
-                open += list.text().unwrap_or_default().lines().count();
-            }
-            // The one that asks.
-            open -= 1;
-        }
-        Ok(open)
-    }
 }
 
 impl Scene {
@@ -143,16 +130,13 @@ impl Scene {
         for n in 0..50 {
             raw::command(&russet, &["GET", &format!("key-{n}")]).await?;
         }
-        // Data, messages, and then control.
+        // Data and messages, those of the other process gone, and then control.
         let nodes = ground.parts().0.len();
+        clients_are(ground.parts().0, nodes + 1).await;
         let brief = Duration::from_millis(300);
         let renewed = Cache::<u64, u64>::builder(&russet, "renewed").fill_lease(brief).build()?;
         let load = async || {
-            eventually(LONG, async || {
-                let open = ground.open().await.map_err(|error| error.to_string())?;
-                if open == nodes + 2 { Ok(()) } else { Err(format!("{open} connections")) }
-            })
-            .await;
+            clients_are(ground.parts().0, nodes + 2).await;
             Ok::<_, BoxError>(1)
         };
         renewed.get_with(&1, load).await?;
@@ -184,7 +168,7 @@ impl Scene {
         let load = Load::start(&self.russet)?;
         load.progress(fault.name, 50).await;
         // What an earlier fault ended is back.
-        eventually(LONG, async || match self.ground.open().await {
+        eventually(LONG, async || match clients(self.ground.parts().0).await {
             Ok(open) if open >= self.open => Ok(()),
             other => Err(format!("{}: {other:?} connections", fault.name)),
         })

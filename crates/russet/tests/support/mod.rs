@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod clients;
 mod ground;
 mod late;
 mod methods;
@@ -13,6 +14,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use russet::{Russet, testing::Reply};
 use tokio::sync::OnceCell;
 
+pub use clients::{clients, clients_are};
 pub use ground::{Ground, NOT_ON_A_CLUSTER, needs_one_server};
 pub use late::{Timed, beside_a_timer};
 pub use methods::public_methods;
