@@ -39,7 +39,7 @@ pub const fn moment(name: &'static str) -> Fault {
 
 /// A fault that stays for longer than a call may take.
 pub const fn lasting(name: &'static str) -> Fault {
-    Fault { lasts: Duration::from_millis(900), ..moment(name) }
+    Fault { lasts: Duration::from_millis(1_600), ..moment(name) }
 }
 
 impl Fault {
@@ -128,7 +128,8 @@ impl Scene {
         assert_eq!((leader.await??, waiter.await??), (1, 1));
         other.close().await;
         for n in 0..50 {
-            raw::command(&russet, &["GET", &format!("key-{n}")]).await?;
+            let key = format!("key-{n}");
+            eventually(LONG, async || raw::command(&russet, &["GET", &key]).await).await;
         }
         // Data and messages, those of the other process gone, and then control.
         let nodes = ground.parts().0.len();
@@ -164,7 +165,7 @@ impl Scene {
         inflict: impl AsyncFnOnce(&Self) -> io::Result<()>,
         heal: impl AsyncFnOnce(&Self) -> io::Result<()>,
     ) -> Outcome {
-        let before = Counters::builder(&self.russet, "load").build()?.total("n").await?;
+        let before = self.total().await?;
         let load = Load::start(&self.russet)?;
         load.progress(fault.name, 50).await;
         // What an earlier fault ended is back.
@@ -179,6 +180,11 @@ impl Scene {
         heal(self).await?;
         let connects = if fault.lasts.is_zero() { connects } else { self.ground.connects() };
         self.aftermath(fault, load, connects, before).await
+    }
+
+    async fn total(&self) -> Result<u64, russet::Error> {
+        let counters = Counters::builder(&self.russet, "load").build()?;
+        Ok(eventually(LONG, async || counters.total("n").await).await)
     }
 
     /// Everything works again soon, and without a rush.
@@ -202,7 +208,7 @@ impl Scene {
         }
         assert!(!said("NOSCRIPT"), "{name}: {texts:?}");
         // What was acknowledged is there, and what is there was acknowledged or is of unknown fate.
-        let total = Counters::builder(&self.russet, "load").build()?.total("n").await?;
+        let total = self.total().await?;
         let (least, most) = seen.growth();
         let least = if fault.forgets { 0 } else { before + least };
         assert!(
