@@ -8,8 +8,7 @@ use std::path::Path;
 pub fn public_methods(block: &str) -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(block.to_lowercase());
     let mut names = BTreeSet::new();
-    for file in fs::read_dir(folder).unwrap() {
-        let source = fs::read_to_string(file.unwrap().path()).unwrap();
+    for source in sources(&folder) {
         let mut inside = false;
         for line in source.lines() {
             if line.starts_with("impl") {
@@ -27,4 +26,13 @@ pub fn public_methods(block: &str) -> BTreeSet<String> {
         }
     }
     names
+}
+
+fn sources(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: std::path::PathBuf| match path.is_dir() {
+        true => sources(&path),
+        false => vec![fs::read_to_string(path).unwrap()],
+    };
+    entries.flat_map(read).collect()
 }
