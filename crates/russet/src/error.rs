@@ -38,6 +38,9 @@ pub enum ErrorKind {
     Codec,
     /// The caller's own loader failed; [`source`](StdError::source) is its error.
     Load,
+    /// The caller's own writer failed; [`source`](StdError::source) is its error. The record may have changed all the
+    /// same, as after a lost answer.
+    Write,
     /// A mistake inside russet, or another program changed its keys.
     Internal,
 }

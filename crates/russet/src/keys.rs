@@ -11,6 +11,13 @@
 //! | `{cache:<name>:<partition>}:entry:<key>` | string | TTL | `cache` |
 //! | `{cache:<name>:<partition>}:refresh:<key>` | string | TTL | `cache` |
 //! | `{cache:<name>:<partition>}:waiters:<key>` | list | TTL | `cache` |
+//! | `{cache:<name>:<partition>}:ticket:<key>` | string | TTL | `cache` |
+//! | `{cache:<name>:<partition>}:dirty` | hash | the flusher | `cache` |
+//! | `{cache:<name>:<partition>}:writes` | stream | the flusher | `cache` |
+//! | `{cache:<name>:<partition>}:sequence` | string | the application | `cache` |
+//! | `{cache:<name>:<partition>}:dead` | hash | the application | `cache` |
+//! | `{cache:<name>:<partition>}:flusher` | string | TTL | `cache` |
+//! | `{cache:<name>:<partition>}:room` | list | TTL | `cache` |
 //! | `{cache:<name>}:changes` | channel | the caches | `cache` |
 //! | `{cache:<name>}:epoch` | string | TTL | `cache` |
 //! | `{counters:<group>}:total` | zset | the application | `counters` |
@@ -120,7 +127,7 @@ pub(crate) fn must_expire(key: &str) -> bool {
     };
     match tag.split_once(':').map(|(kind, _)| kind) {
         Some("bloom") => part == "rebuilder",
-        Some("cache") => true,
+        Some("cache") => !["dirty", "writes", "sequence", "dead"].contains(&part),
         Some("counters") => part != "total",
         _ => false,
     }
@@ -177,6 +184,41 @@ pub(crate) mod cache {
     /// List: who waits for the load of a key. Ends by a TTL, shortly after the lease.
     pub(crate) fn waiters(key: &str) -> Part {
         Part(["waiters:", &encode(key)].concat())
+    }
+
+    /// String: the id of the write that went through last, until what it wrote is stored. Ends by its TTL.
+    pub(crate) fn ticket(key: &str) -> Part {
+        Part(["ticket:", &encode(key)].concat())
+    }
+
+    /// Hash: the queued writes of a partition, by key. The flusher takes out what is in the store.
+    pub(crate) fn dirty() -> Part {
+        Part("dirty".into())
+    }
+
+    /// Stream: the keys of the queued writes, in order. The flusher takes out what is in the store.
+    pub(crate) fn writes() -> Part {
+        Part("writes".into())
+    }
+
+    /// String: the last order number of a partition. Stays as long as the cache is used.
+    pub(crate) fn sequence() -> Part {
+        Part("sequence".into())
+    }
+
+    /// Hash: the writes that the store refused, by key. Ends when they are tried again with success, or discarded.
+    pub(crate) fn dead() -> Part {
+        Part("dead".into())
+    }
+
+    /// String: which process flushes a partition. Ends by its TTL.
+    pub(crate) fn flusher() -> Part {
+        Part("flusher".into())
+    }
+
+    /// List: who waits for room among the queued writes. Ends by its TTL.
+    pub(crate) fn room() -> Part {
+        Part("room".into())
     }
 }
 
@@ -258,10 +300,20 @@ mod tests {
 
     #[test]
     fn what_lasts_is_told_from_what_ends() {
-        for ends in ["ns:{cache:users:7}:entry:1", "ns:{counters:site}:day:20261122"] {
+        for ends in [
+            "ns:{cache:users:7}:entry:1",
+            "ns:{cache:users:7}:flusher",
+            "ns:{counters:site}:day:20261122",
+        ] {
             assert!(must_expire(ends), "{ends}");
         }
-        for lasts in ["ns:{counters:site}:total", "ns:{leaderboard:game}:scores", "ns:other", "x"] {
+        for lasts in [
+            "ns:{cache:users:7}:dirty",
+            "ns:{counters:site}:total",
+            "ns:{leaderboard:game}:scores",
+            "ns:other",
+            "x",
+        ] {
             assert!(!must_expire(lasts), "{lasts}");
         }
     }

@@ -29,7 +29,7 @@
 //!
 //! | type | what it is for | feature |
 //! | --- | --- | --- |
-//! | [`Cache`] | values in front of a slow system of record: one load in the fleet for each miss, absence remembered, nothing stale after an invalidation | `cache` |
+//! | [`Cache`] | values in front of a slow system of record: one load in the fleet for each miss, absence remembered, nothing stale after an invalidation; writes around, through and behind it | `cache` |
 //! | [`BloomFilter`] | whether a thing may exist, in a few bits for each: never hides what exists, rebuilt beside the live one | `bloom` |
 //! | [`ShardedCache`] | one cache over several plain servers; nodes may die, return, come and go | `cache` |
 //! | [`HashRing`] | which of several nodes a key belongs to: even, weighted, the same in every process | `ring` |
@@ -108,8 +108,9 @@ pub use bloom::{
 };
 #[cfg(feature = "cache")]
 pub use cache::{
-    Cache, CacheBuilder, CacheStats, DeadNode, Found, Loader, NodeAnswer, NodeStatus, Put,
-    PutSharded, ShardedCache, ShardedCacheBuilder, Source,
+    Backlog, Cache, CacheBuilder, CacheStats, CachedCopy, DeadNode, DeadWrite, Flushed, Found,
+    Loader, NodeAnswer, NodeStatus, Put, PutItem, PutSharded, ShardedCache, ShardedCacheBuilder,
+    Source, Write, WritePolicy, Writer, Written,
 };
 #[cfg(any(feature = "bloom", feature = "cache"))]
 pub use cache_key::CacheKey;

@@ -88,6 +88,21 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "cache find_with": cache.find_with(&(round + 3_000), async || Ok::<_, BoxError>(None)),
         "cache get_many": async { cache.get_many(&[round + 4_000, round + 4_001]).await },
         "cache put": cache.put(&(round + 5_000), &1).into_future(),
+        "cache put_many": cache.put_many([(&(round + 5_001), &1), (&(round + 5_002), &2)]),
+        "cache remove": cache.remove(&(round + 5_000)),
+        "cache remove_many": async { cache.remove_many(&[round + 5_001, round + 5_002]).await },
+        "cache update_with": cache.update_with(&(round + 1_001), async || {
+            tokio::task::yield_now().await;
+            Ok::<_, BoxError>(())
+        }),
+        "cache invalidate_many": async { cache.invalidate_many(&[round, round + 1_000]).await },
+        "cache flush": cache.flush(),
+        "cache close": cache.close(),
+        "cache backlog": cache.backlog(),
+        "cache dead_writes": cache.dead_writes(10),
+        "cache redrive": cache.redrive(&1),
+        "cache redrive_all": cache.redrive_all(),
+        "cache discard": cache.discard(&1),
         "cache invalidate": cache.invalidate(&(round + 1_000)),
         "counters add": counters.add("n", 1),
         "counters add_at": counters.add_at("n", 1, now),

@@ -13,15 +13,17 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use russet::{
-    Advice, BloomFilter, BoxError, Cache, Counters, DeadNode, ErrorKind, Granularity, ItemSource,
-    Json, Leaderboard, Loader, NodeAnswer, Russet, ShardedCache, raw,
+    Advice, Backlog, BloomFilter, BoxError, Cache, Counters, DeadNode, ErrorKind, Granularity,
+    ItemSource, Json, Leaderboard, Loader, NodeAnswer, PutItem, Russet, ShardedCache, Write,
+    WritePolicy, Writer, raw,
     testing::{Reply, TestServer, eventually},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 const PAGE: &str = include_str!("../../../docs/keys.md");
 const LONG: Duration = Duration::from_secs(60);
@@ -34,6 +36,8 @@ async fn every_key_is_a_row_of_the_table_and_the_acl_is_enough() {
     let mut seen = BTreeSet::new();
 
     let waited = every_call_of_the_cache(&stage, &russet, &other_process, &mut seen).await;
+    every_write_of_the_cache(&stage, &russet, &mut seen).await;
+    every_call_of_the_queue_of_writes(&stage, &russet, &mut seen).await;
     every_call_of_the_sharded(&russet).await;
     every_call_of_the_bloom(&stage, &russet, &mut seen).await;
     every_call_of_the_counters(&russet).await;
@@ -139,16 +143,23 @@ fn the_page_and_the_code_list_the_same_keys() {
 #[test]
 fn every_public_call_is_made_here() {
     let calls = include_str!("keys.rs");
-    let folders = ["cache", "cache/sharded", "bloom", "counters", "leaderboard"];
-    for (block, folder) in folders.map(|folder| (folder.rsplit('/').next().unwrap(), folder)) {
-        let (_, made) = calls.split_once(&format!("async fn every_call_of_the_{block}")).unwrap();
+    for (folder, function) in [
+        ("cache", "every_call_of_the_cache"),
+        ("cache/sharded", "every_call_of_the_sharded"),
+        ("cache/writes", "every_write_of_the_cache"),
+        ("cache/behind", "every_call_of_the_queue_of_writes"),
+        ("bloom", "every_call_of_the_bloom"),
+        ("counters", "every_call_of_the_counters"),
+        ("leaderboard", "every_call_of_the_leaderboard"),
+    ] {
+        let (_, made) = calls.split_once(&["async fn ", function, "("].concat()).unwrap();
         let (made, _) = made.split_once("\n}\n").unwrap();
         for name in
             public_functions(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder))
         {
             let is_called =
                 made.contains(&format!(".{name}(")) || made.contains(&format!("::{name}("));
-            assert!(is_called, "{block}: {name} is not called, so its keys are not looked at");
+            assert!(is_called, "{folder}: {name} is not called, so its keys are not looked at");
         }
     }
 }
@@ -402,6 +413,127 @@ impl Loader<u64, String> for Held {
         self.0.send(end)?;
         held.closed().await;
         Ok(Some("new".to_owned()))
+    }
+}
+
+/// Refuses row 7, and holds each statement up until it is let through.
+#[derive(Clone, Default)]
+struct Gated {
+    begun: Arc<Notify>,
+    go_on: Arc<Notify>,
+}
+
+impl Writer<u64, String> for Gated {
+    async fn write(&self, write: Write<'_, u64, String>) -> Result<Option<u64>, BoxError> {
+        if *write.key == 7 {
+            return Err("row 7 breaks a constraint".into());
+        }
+        self.begun.notify_one();
+        self.go_on.notified().await;
+        Ok(Some(1))
+    }
+
+    async fn write_many(
+        &self,
+        writes: &[Write<'_, u64, String>],
+    ) -> Result<Vec<Option<u64>>, BoxError> {
+        match writes.iter().find(|write| *write.key == 7) {
+            Some(_) => Err("row 7 breaks a constraint".into()),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+async fn every_write_of_the_cache(stage: &Stage, russet: &Russet, seen: &mut BTreeSet<String>) {
+    let table = Gated::default();
+    let build = || Cache::<u64, String>::builder(russet, "written").writer(table.clone());
+    let through = build().write_policy(WritePolicy::Through).build().unwrap();
+    let strict = build().strict().build().unwrap();
+    let ada = "Ada".to_owned();
+    for users in [through, strict] {
+        let writer = users.clone();
+        let writing = tokio::spawn(async move { writer.put(&1, &"Ada".into()).await });
+        table.begun.notified().await;
+        stage.observe(seen).await;
+        table.go_on.notify_one();
+        writing.await.unwrap().unwrap();
+        table.go_on.notify_one();
+        users.remove(&1).await.unwrap();
+        let items = [PutItem::new(&2, &ada).ttl(Duration::from_secs(10)), PutItem::new(&3, &ada)];
+        users.put_many(items).await.unwrap();
+        users.update_with(&3, async || Ok::<_, BoxError>(())).await.unwrap();
+        users.remove_many(&[2, 3]).await.unwrap();
+        users.invalidate_many(&[2, 3]).await.unwrap();
+    }
+    let behind = build().write_policy(WritePolicy::Behind).linger(Duration::from_millis(10));
+    let behind = behind.write_batch(10).backlog(1_000, Backlog::Error).write_attempts(1);
+    behind.flush_lease(Duration::from_secs(5)).build().unwrap();
+}
+
+async fn every_call_of_the_queue_of_writes(
+    stage: &Stage,
+    russet: &Russet,
+    seen: &mut BTreeSet<String>,
+) {
+    let table = Gated::default();
+    let users = Cache::<u64, String>::builder(russet, "queued")
+        .writer(table.clone())
+        .write_policy(WritePolicy::Behind)
+        .linger(Duration::from_millis(10))
+        .backlog(1, Backlog::Wait(Duration::from_secs(60)))
+        .write_attempts(1)
+        .build()
+        .unwrap();
+    users.put(&1, &"Ada".into()).await.unwrap();
+    table.begun.notified().await;
+    assert_eq!(users.backlog().await.unwrap(), 1);
+    // Another key of the same partition has to wait.
+    let partition = |id: u64| xxhash_rust::xxh3::xxh3_64(id.to_string().as_bytes()) % 256;
+    let other = (100..).find(|id| partition(*id) == partition(1)).unwrap();
+    let waiter = users.clone();
+    let waiting = tokio::spawn(async move { waiter.put(&other, &"Bob".into()).await });
+    eventually(LONG, async || {
+        let lists = stage.server.command(&["KEYS", "*:room"]).await.unwrap();
+        if lists.list().is_empty() { Err("nobody waits") } else { Ok(()) }
+    })
+    .await;
+    stage.observe(seen).await;
+    table.go_on.notify_one();
+    waiting.await.unwrap().unwrap();
+    users.put(&7, &"refused".into()).await.unwrap();
+    let dead = eventually(LONG, async || {
+        table.go_on.notify_one();
+        users.put(&2, &"Eve".into()).await.unwrap();
+        users.dead_writes(10).await.unwrap().pop().ok_or("none is dead")
+    })
+    .await;
+    assert_eq!(dead.key, "7");
+    stage.observe(seen).await;
+    assert!(users.redrive(&7).await.unwrap());
+    eventually(LONG, async || {
+        table.go_on.notify_one();
+        users.put(&2, &"Eve".into()).await.unwrap();
+        users.dead_writes(10).await.unwrap().pop().ok_or("none is dead")
+    })
+    .await;
+    assert_eq!(users.redrive_all().await.unwrap(), 1);
+    eventually(LONG, async || {
+        table.go_on.notify_one();
+        users.put(&2, &"Eve".into()).await.unwrap();
+        if users.discard(&7).await.unwrap() { Ok(()) } else { Err("not dead again yet") }
+    })
+    .await;
+    let flushing = async {
+        loop {
+            table.go_on.notify_one();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        () = flushing => {}
+        flushed = async { users.flush().await.unwrap(); users.close().await } => {
+            assert_eq!(flushed.unwrap().dead, 0);
+        }
     }
 }
 

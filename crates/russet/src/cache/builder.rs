@@ -1,9 +1,11 @@
 use std::{marker::PhantomData, sync::Arc, time::Duration};
 
+use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
 use super::{
-    Cache, Inner, PARTITIONS,
+    Cache, Inner, PARTITIONS, WritePolicy,
+    behind::{Behind, Places},
     flight::Flights,
     freshness::Freshness,
     known::Guard,
@@ -12,6 +14,7 @@ use super::{
     refresh::{LoadApart, Refreshes, load_apart},
     stats::Counting,
     ttl::Ttl,
+    writes::{Debts, DynWriter, WriteSettings},
 };
 use crate::{
     client::Russet,
@@ -61,6 +64,8 @@ pub struct CacheBuilder<K: ?Sized, V, C = Json> {
     pub(super) guard: Guard,
     near: Option<StartNear<V>>,
     loader: Option<Arc<dyn DynLoader<K, V>>>,
+    pub(super) writer: Option<Arc<dyn DynWriter<K, V>>>,
+    pub(super) writes: WriteSettings,
     load_apart: Option<LoadApart<K, V>>,
     codec: C,
 }
@@ -91,6 +96,8 @@ impl<K: ?Sized, V> CacheBuilder<K, V, Json> {
             near: None,
             guard: Guard::default(),
             loader: None,
+            writer: None,
+            writes: WriteSettings::default(),
             load_apart: None,
             codec: Json,
         }
@@ -256,6 +263,8 @@ impl<K: ?Sized, V, C: Codec> CacheBuilder<K, V, C> {
             near: self.near,
             guard: self.guard,
             loader: self.loader,
+            writer: self.writer,
+            writes: self.writes,
             load_apart: self.load_apart,
             codec,
         }
@@ -265,26 +274,42 @@ impl<K: ?Sized, V, C: Codec> CacheBuilder<K, V, C> {
     ///
     /// # Errors
     /// `Invalid` for a name that is empty or over 256 bytes and for a setting out of range, naming it.
-    pub fn build(self) -> Result<Cache<K, V, C>> {
+    pub fn build(self) -> Result<Cache<K, V, C>>
+    where
+        V: DeserializeOwned,
+    {
         let name = &self.name;
         let slots =
             (0..PARTITIONS).map(|at| Slot::partition(self.russet.names(), "cache", name, at));
-        let slots = slots.collect::<Result<_>>()?;
+        let slots: Arc<[Slot]> = slots.collect::<Result<Vec<_>>>()?.into();
         self.check()?;
+        self.writes.check(name, self.writer.is_some())?;
+        let counting = Arc::new(Counting::new(name));
+        let changes: Arc<str> = keys::cache::changes(self.russet.names(), name)?.into();
+        let behind = match &self.writer {
+            Some(writer) if self.writes.policy() == WritePolicy::Behind => {
+                let codec = self.codec.clone();
+                let flow = writer.clone().flow(Arc::new(move |bytes| codec.decode(bytes)));
+                let (settings, counting) = (self.writes.behind(), counting.clone());
+                let places = Places { slots: slots.clone(), changes: changes.clone() };
+                let behind = Behind::start(&self.russet, name, places, settings, counting, flow)?;
+                Some(Arc::new(behind))
+            }
+            _ => None,
+        };
         let ttl = |base| Ttl { base, jitter: self.ttl_jitter };
         let freshness = Freshness {
             ahead: self.ttl.mul_f64(self.refresh_ahead),
             while_revalidating: self.stale_while_revalidate,
             if_error: self.stale_if_error,
         };
-        let changes = keys::cache::changes(self.russet.names(), name)?;
-        let counting = Arc::new(Counting::new(name));
         let near = self
             .near
             .map(|start| start(&self.russet, &changes, self.near_bounds, counting.clone()));
+        let longest = self.ttl.mul_f64(1.0 + self.ttl_jitter).saturating_add(freshness.grace());
         let inner = Inner {
             slots,
-            changes: changes.into(),
+            changes,
             ttl: ttl(self.ttl),
             null_ttl: ttl(self.null_ttl.min(self.ttl)),
             freshness,
@@ -295,6 +320,9 @@ impl<K: ?Sized, V, C: Codec> CacheBuilder<K, V, C> {
             max_value_bytes: self.max_value_bytes,
             bypass_permits: Semaphore::new(self.max_bypass),
             flights: Arc::<Flights>::default(),
+            write_policy: self.writes.policy(),
+            strict: self.writes.is_strict(),
+            debts: Debts::new(&self.russet, name, longest),
             refreshes: Refreshes::default(),
             guard: self.guard,
             counting,
@@ -304,6 +332,8 @@ impl<K: ?Sized, V, C: Codec> CacheBuilder<K, V, C> {
         Ok(Cache {
             inner: Arc::new(inner),
             loader: self.loader,
+            writer: self.writer,
+            behind,
             load_apart: self.load_apart,
             near,
             codec: self.codec,

@@ -1,7 +1,7 @@
-//! The one string that stands in Redis for a key: a value, a null or a lease.
+//! The one string that stands in Redis for a key: a value, a null, a lease or the guard of a strict write.
 //!
-//! `V1[;field=value]* payload`, `N1[;field=value]* ` or `L1 id`. The letter says what it is, so that a user's value
-//! can be any text, also one that looks like a mark. The digit is the format's version; unknown fields are skipped, so
+//! `V1[;field=value]* payload`, `N1[;field=value]* `, `L1 id` or `W1;alone=1 id=end`. The letter says what it is, so
+//! that a user's value can be any text, also one that looks like a mark. The digit is the format's version; unknown fields are skipped, so
 //! that newer processes can add some while older ones still run. `fresh` is put in by the scripts (`lua/lib/stamp.lua`).
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ pub(super) enum Entry {
     Stored(Stored),
     /// Somebody is loading it.
     Lease,
-    /// Written by a version that this one cannot read: neither used nor overwritten.
+    /// The guard of a strict write, or written by a version that this one cannot read: neither used nor overwritten.
     Foreign,
 }
 
@@ -56,6 +56,14 @@ impl Entry {
         }
     }
 
+    /// The same of a record whose version is known, so that an older one cannot replace it.
+    pub(super) fn versioned(payload: Option<&[u8]>, version: u64) -> Vec<u8> {
+        let letter = if payload.is_some() { 'V' } else { 'N' };
+        let mut entry = format!("{letter}1;version={version} ").into_bytes();
+        entry.extend_from_slice(payload.unwrap_or_default());
+        entry
+    }
+
     /// The stored form of a lease.
     pub(super) fn lease(id: Id) -> Vec<u8> {
         [LEASE, id.to_string().as_bytes()].concat()
@@ -85,6 +93,8 @@ mod tests {
         assert_eq!(Entry::read(Entry::write(Some(&payload))), value(payload, None));
         assert_eq!(Entry::read(Entry::write(Some(b""))), value("", None));
         assert_eq!(Entry::read(Entry::write(None)), NOTHING);
+        assert_eq!(Entry::read(Entry::versioned(Some(b"42"), 3)), value("42", None));
+        assert_eq!(Entry::read(Entry::versioned(None, 3)), NOTHING);
         assert_eq!(Entry::read(Entry::lease(Id::random().unwrap())), Entry::Lease);
     }
 

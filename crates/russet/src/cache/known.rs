@@ -101,6 +101,14 @@ impl Inner {
         Ok(())
     }
 
+    /// The same for up to 1,000 keys, in one round trip.
+    pub(super) async fn make_all_known(&self, keys: &[&str]) -> Result<()> {
+        if let (Some(filter), false) = (&self.guard.filter, keys.is_empty()) {
+            filter.insert_many(keys).await?;
+        }
+        Ok(())
+    }
+
     /// The same for what was loaded without asking the filter. That it fails is no error of the caller's, who has the value.
     pub(super) async fn make_found_known(&self, key: &str) {
         if let Err(error) = self.make_known(key).await {

@@ -1,3 +1,4 @@
+mod behind;
 mod builder;
 mod entry;
 mod fill;
@@ -15,7 +16,7 @@ mod scripts;
 mod sharded;
 mod stats;
 mod ttl;
-mod write;
+mod writes;
 
 use std::{borrow::Borrow, fmt, marker::PhantomData, sync::Arc, time::Duration};
 
@@ -23,13 +24,14 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::Semaphore;
 
+pub use behind::{DeadWrite, Flushed};
 pub use builder::CacheBuilder;
 pub use loader::Loader;
 pub use sharded::{
     DeadNode, NodeAnswer, NodeStatus, PutSharded, ShardedCache, ShardedCacheBuilder,
 };
 pub use stats::CacheStats;
-pub use write::Put;
+pub use writes::{Backlog, CachedCopy, Put, PutItem, Write, WritePolicy, Writer, Written};
 
 use crate::{
     cache_key::{self as key, CacheKey},
@@ -39,6 +41,7 @@ use crate::{
     keys::Slot,
     names::check_length,
 };
+use behind::Behind;
 use entry::Stored;
 use flight::Flights;
 use freshness::Freshness;
@@ -50,6 +53,7 @@ use refresh::{LoadApart, Refreshes};
 use scripts::Place;
 use stats::Counting;
 use ttl::Ttl;
+use writes::{Debts, DynWriter};
 
 /// A cache in front of a system of record: every miss is loaded once in the whole fleet.
 ///
@@ -88,6 +92,8 @@ use ttl::Ttl;
 pub struct Cache<K: ?Sized, V, C = Json> {
     inner: Arc<Inner>,
     loader: Option<Arc<dyn DynLoader<K, V>>>,
+    writer: Option<Arc<dyn DynWriter<K, V>>>,
+    behind: Option<Arc<Behind>>,
     load_apart: Option<LoadApart<K, V>>,
     near: Option<Arc<dyn Copies<V>>>,
     codec: C,
@@ -130,7 +136,7 @@ const MAX_KEY: usize = 1024;
 struct Inner {
     russet: Russet,
     name: String,
-    slots: Vec<Slot>,
+    slots: Arc<[Slot]>,
     /// The channel on which changes are told.
     changes: Arc<str>,
     ttl: Ttl,
@@ -147,6 +153,9 @@ struct Inner {
     refreshes: Refreshes,
     guard: Guard,
     counting: Arc<Counting>,
+    write_policy: WritePolicy,
+    strict: bool,
+    debts: Debts,
 }
 
 /// A value as it is stored, on its way to a caller.
@@ -351,10 +360,13 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + 'static, C: Codec> 
         self.look_up_many(keys).await
     }
 
-    /// Stores a value: one round trip. A load that is under way can no longer store its own; who waits for it gets this.
+    /// Puts a value: into the cache, and before that to the record if there is a [`writer`](CacheBuilder::writer), by the
+    /// [policy](WritePolicy) of the cache. A look-up after this sees it, whatever the policy. A load that is under way can
+    /// no longer store its own; who waits for it gets this, or loads again.
     ///
-    /// For a value that only you produce. Of two processes that change one record, the later `put` stays, which need not
-    /// be the later change: there, prefer [`invalidate`](Self::invalidate).
+    /// Without a writer it is one round trip, and for a value that only you produce: of two processes that change one
+    /// record, the later `put` stays, which need not be the later change. There, give the cache a writer, or
+    /// [`invalidate`](Self::invalidate).
     ///
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -368,8 +380,10 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + 'static, C: Codec> 
     /// ```
     ///
     /// # Errors
-    /// `Invalid` for a key that is empty or over 1 KiB and for a value over the limit, `Unknown` when the answer was
-    /// lost, `Unreachable` or `Refused` when Redis is away or full.
+    /// `Invalid` for a key that is empty or over 1 KiB and for a value over the limit. Without a writer and with
+    /// [`WritePolicy::Behind`]: `Unknown` when the answer was lost, `Unreachable` or `Refused` when Redis is away or full, or
+    /// the backlog is. With another writer: `Write` when it failed, after which the record may have changed all the same;
+    /// Redis being away is none unless the cache is [`strict`](CacheBuilder::strict), see [`CachedCopy::Late`].
     pub fn put<'a>(&'a self, key: &'a K, value: &'a V) -> Put<'a, K, V, C> {
         Put::new(self, key, value)
     }
@@ -428,10 +442,9 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + 'static, C: Codec> 
 impl Inner {
     fn place(&self, key: &str) -> Result<Place> {
         check_length("cache key", key, MAX_KEY)?;
-        // Part of the layout, as the number of partitions is: a fixed hash of the key's bytes.
-        let partition = xxhash_rust::xxh3::xxh3_64(key.as_bytes()) % u64::from(PARTITIONS);
-        let slot = self.slots[partition as usize].clone();
-        Ok(Place::new(slot, key.to_owned(), self.changes.clone()))
+        let slot = self.slots[partition_of(key) as usize].clone();
+        let place = Place::new(slot, key.to_owned(), self.changes.clone());
+        Ok(place.behind(self.write_policy == WritePolicy::Behind))
     }
 }
 
@@ -444,6 +457,11 @@ impl<K: ?Sized, V, C> Cache<K, V, C> {
     }
 }
 
+/// Part of the layout, as the number of partitions is: a fixed hash of the key's bytes.
+fn partition_of(key: &str) -> u32 {
+    (xxhash_rust::xxh3::xxh3_64(key.as_bytes()) % u64::from(PARTITIONS)) as u32
+}
+
 impl<K: ?Sized, V, C: Clone> Clone for Cache<K, V, C> {
     fn clone(&self) -> Self {
         Self {
@@ -451,6 +469,8 @@ impl<K: ?Sized, V, C: Clone> Clone for Cache<K, V, C> {
             loader: self.loader.clone(),
             load_apart: self.load_apart,
             near: self.near.clone(),
+            writer: self.writer.clone(),
+            behind: self.behind.clone(),
             codec: self.codec.clone(),
             types: PhantomData,
         }

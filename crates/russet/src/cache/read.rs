@@ -4,6 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Cache, Found, Inner, Loaded, Source,
+    behind::scripts as behind,
     entry::{Entry, Stored},
     fill::{Payload, Seen},
     flight::Role,
@@ -98,7 +99,14 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + 'static, C: Codec> 
             return Ok(Some(found));
         }
         let reader = self.reader(&text);
-        match self.inner.read(&self.inner.place(&text)?).await? {
+        let place = self.inner.place(&text)?;
+        let mut read = self.inner.read(&place).await?;
+        if place.is_behind() && matches!(read, Read::Missing(Seen::Nothing | Seen::Lease)) {
+            // Nobody takes a lease here, which would have shown what is queued.
+            let queued = behind::queued(&self.inner.russet, &place).await?;
+            read = self.inner.see(queued, Source::Hit);
+        }
+        match read {
             Read::Found(loaded) => {
                 let found = self.decode(&loaded)?;
                 self.keep_near(reader.as_ref(), &loaded, &found);

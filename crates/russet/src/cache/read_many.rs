@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The most keys of one call.
-const MAX_BATCH: usize = 1_000;
+pub(super) const MAX_BATCH: usize = 1_000;
 
 /// One of the different keys that were asked for.
 struct Wanted<'a, K: ?Sized, V> {

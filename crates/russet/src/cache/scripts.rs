@@ -10,7 +10,7 @@ use crate::{
     script::{Script, script},
 };
 
-use super::{entry::Entry, lease::Asked, ttl::Life};
+use super::{behind::scripts as behind, entry::Entry, lease::Asked, ttl::Life};
 
 static FILL: Script = script!("cache/fill", include "stamp", include "wake");
 static REFRESH: Script = script!("cache/refresh");
@@ -30,6 +30,8 @@ pub(super) struct Place {
     slot: Slot,
     key: String,
     entry: Part,
+    /// Writes of this key may be queued.
+    behind: bool,
     /// The channel of the cache.
     changes: Arc<str>,
 }
@@ -78,7 +80,30 @@ pub(super) enum Waiting {
 impl Place {
     pub(super) fn new(slot: Slot, key: String, changes: Arc<str>) -> Self {
         let entry = keys::entry(&key);
-        Self { slot, key, entry, changes }
+        Self { slot, key, entry, changes, behind: false }
+    }
+
+    /// The place of a key whose writes are queued.
+    pub(super) fn behind(mut self, behind: bool) -> Self {
+        self.behind = behind;
+        self
+    }
+
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    pub(super) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    pub(super) fn entry(&self) -> &Part {
+        &self.entry
+    }
+
+    /// The channel of the cache.
+    pub(super) fn changes(&self) -> &str {
+        &self.changes
     }
 
     /// The text of the key.
@@ -86,11 +111,11 @@ impl Place {
         &self.key
     }
 
-    fn waiters(&self) -> Part {
+    pub(super) fn waiters(&self) -> Part {
         keys::waiters(&self.key)
     }
 
-    fn refresh(&self) -> Part {
+    pub(super) fn refresh(&self) -> Part {
         keys::refresh(&self.key)
     }
 
@@ -116,7 +141,8 @@ impl Place {
         Call::read("GET", &self.slot).key(&self.entry)
     }
 
-    /// Stores a value whatever stands there. Not sent twice: an invalidation may have come in between.
+    /// Stores a value unless the guard of a strict write stands there; answers whether it did. Not sent twice: an
+    /// invalidation may have come in between.
     pub(super) fn put(&self, payload: &[u8], life: Life) -> Call {
         let entry = Entry::write(Some(payload));
         let along = goes_along(&entry);
@@ -126,10 +152,14 @@ impl Place {
 
     /// Drops the value, the null or the lease.
     pub(super) fn invalidate(&self) -> Call {
-        self.tell(self.change(&INVALIDATE)).idempotent()
+        let parts = [&self.entry, &self.waiters(), &self.refresh(), &keys::ticket(&self.key)];
+        self.tell(Call::script(&INVALIDATE, &self.slot, &parts)).idempotent()
     }
 
     fn set_lease(&self, lease: LeaseId, time: Duration) -> Call {
+        if self.behind {
+            return behind::acquire(self, lease.entry(), time);
+        }
         let call = Call::write("SET", &self.slot).key(&self.entry).arg(lease.entry());
         // Sent twice, the second answer shows the lease of the first.
         call.arg("NX").arg("GET").arg("PX").arg(millis(time)).idempotent()
@@ -152,7 +182,7 @@ impl Place {
     }
 
     /// Adds what the processes are told of the change.
-    fn tell(&self, call: Call) -> Call {
+    pub(super) fn tell(&self, call: Call) -> Call {
         call.arg(&*self.changes).arg(&self.key)
     }
 }
@@ -174,6 +204,9 @@ pub(super) async fn read(russet: &Russet, place: &Place) -> Result<Option<Entry>
 }
 
 pub(super) async fn read_many(russet: &Russet, places: &[Place]) -> Result<Vec<Option<Entry>>> {
+    if places.iter().any(Place::is_behind) {
+        return behind::read_many(russet, places).await;
+    }
     let calls: Vec<_> = places.iter().map(Place::get).collect();
     let entries: Vec<Option<Vec<u8>>> = russet.run_many(&calls).await?;
     Ok(entries.into_iter().map(|bytes| bytes.map(Entry::read)).collect())
@@ -282,27 +315,29 @@ pub(super) async fn wait(
     }
 }
 
-pub(super) async fn put(russet: &Russet, place: &Place, payload: &[u8], life: Life) -> Result<()> {
-    russet.run::<i64>(place.put(payload, life)).await?;
-    Ok(())
-}
-
 pub(super) async fn invalidate(russet: &Russet, place: &Place) -> Result<()> {
     russet.run::<i64>(place.invalidate()).await?;
     Ok(())
 }
 
 /// Whether waiters get the entry with the news.
-fn goes_along(entry: &[u8]) -> u8 {
+pub(super) fn goes_along(entry: &[u8]) -> u8 {
     u8::from(entry.len() <= LARGEST_NEWS)
 }
 
-fn fresh(life: Life) -> u64 {
+pub(super) fn fresh(life: Life) -> u64 {
     life.fresh.map_or(0, millis)
 }
 
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A fill as the model makes it.
+#[cfg(test)]
+pub(super) fn fill_of(place: &Place, lease: Id, entry: Vec<u8>, ttl: Duration) -> Call {
+    let call = place.lease(&FILL, On::Entry).arg(Entry::lease(lease)).arg(entry);
+    call.arg(millis(ttl)).arg(0).arg(0)
 }
 
 #[cfg(test)]

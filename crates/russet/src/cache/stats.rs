@@ -29,6 +29,18 @@ pub struct CacheStats {
     pub puts: u64,
     /// Keys whose copy callers dropped.
     pub invalidations: u64,
+    /// Records that were written or removed through the writer, or by an `update_with`, while the caller waited.
+    pub writes: u64,
+    /// Such writes that failed.
+    pub write_errors: u64,
+    /// Writes that were queued.
+    pub queued: u64,
+    /// Queued writes that this process brought to the store.
+    pub flushed: u64,
+    /// Batches and single queued writes that the store did not take from this process.
+    pub flush_errors: u64,
+    /// Queued writes that this process gave up.
+    pub dead: u64,
     /// Loaded values that were not stored: the lease was revoked or lost, Redis went away, or they were too large.
     pub unstored: u64,
     /// Keys that the Bloom filter did not know: answered without a load.
@@ -51,6 +63,12 @@ pub(super) struct Counting {
     bypasses: Count,
     puts: Count,
     invalidations: Count,
+    writes: Count,
+    write_errors: Count,
+    queued: Count,
+    flushed: Count,
+    flush_errors: Count,
+    dead: Count,
     unstored: Count,
     filtered: Count,
     nulls_unstored: Count,
@@ -97,6 +115,12 @@ counting! {
     bypasses "russet_cache_bypasses_total"
     puts "russet_cache_puts_total"
     invalidations "russet_cache_invalidations_total"
+    writes "russet_cache_writes_total"
+    write_errors "russet_cache_write_errors_total"
+    queued "russet_cache_queued_writes_total"
+    flushed "russet_cache_flushed_writes_total"
+    flush_errors "russet_cache_flush_errors_total"
+    dead "russet_cache_dead_writes_total"
     unstored "russet_cache_unstored_total"
     filtered "russet_cache_filtered_total"
     nulls_unstored "russet_cache_nulls_unstored_total"

@@ -105,6 +105,26 @@ impl Russet {
     }
 }
 
+impl Russet {
+    /// As [`run_durable`](Self::run_durable) for many: one pipeline, unless the handle's durability makes each write
+    /// wait; then they wait one behind the other.
+    pub(crate) async fn run_many_durable<T: FromReply>(
+        &self,
+        calls: Vec<Call>,
+    ) -> Result<Vec<(T, Reached)>> {
+        if self.durability == Durability::ServerDefault {
+            let reached = self.durability.reached(Vec::new());
+            let answers = self.run_many(&calls).await?;
+            return Ok(answers.into_iter().map(|answer| (answer, reached)).collect());
+        }
+        let mut answers = Vec::with_capacity(calls.len());
+        for call in calls {
+            answers.push(self.run_durable(call).await?);
+        }
+        Ok(answers)
+    }
+}
+
 /// Waits for the disk where the server can, and asks whether its answer alone would do.
 fn synced() -> Vec<Cmd> {
     let mut wait = redis::cmd("WAITAOF");

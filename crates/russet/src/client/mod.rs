@@ -164,6 +164,12 @@ impl Russet {
         &self.inner.inbox
     }
 
+    /// Where background work runs.
+    #[cfg(any(feature = "bloom", feature = "cache"))]
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.inner.runtime
+    }
+
     #[cfg(feature = "cache")]
     pub(crate) fn listeners(&self) -> &Listeners {
         &self.inner.listeners
@@ -179,11 +185,6 @@ impl Russet {
     #[cfg(feature = "cache")]
     pub(crate) fn is_cluster(&self) -> bool {
         matches!(self.inner.settings.topology, Topology::Cluster(_))
-    }
-
-    #[cfg(feature = "bloom")]
-    pub(crate) fn runtime(&self) -> &Handle {
-        &self.inner.runtime
     }
 
     #[cfg(any(feature = "bloom", feature = "cache"))]

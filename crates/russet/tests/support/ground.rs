@@ -7,7 +7,7 @@ use std::io;
 use russet::testing::{Reply, TestCluster, TestServer};
 
 /// The tests that cannot run on a Cluster, and why. Whatever else does not run there is a failure.
-pub const NOT_ON_A_CLUSTER: [(&str, &str); 13] = [
+pub const NOT_ON_A_CLUSTER: [(&str, &str); 21] = [
     (
         "a_miss_costs_three_round_trips_and_six_commands_and_a_hit_one_get",
         "counts at one proxy and resets the statistics of one server",
@@ -25,6 +25,26 @@ pub const NOT_ON_A_CLUSTER: [(&str, &str); 13] = [
         "makes the server a replica with REPLICAOF, which a node refuses",
     ),
     ("each_call_is_one_round_trip", "counts at one proxy"),
+    ("many_puts_and_invalidations_are_one_round_trip", "counts at one proxy"),
+    (
+        "a_write_costs_what_its_policy_needs",
+        "counts round trips, which are one for each node there",
+    ),
+    (
+        "a_hit_is_one_get_and_a_put_one_round_trip",
+        "counts round trips, which are one for each node there",
+    ),
+    (
+        "a_server_that_throws_away_what_it_was_given_is_refused",
+        "sets one server's policy, and one is asked",
+    ),
+    ("a_full_server_refuses_puts_and_still_drains", "fills one server"),
+    ("a_put_says_how_safe_it_is", "starts a server of its own kind"),
+    (
+        "crash::a_killed_server_that_syncs_each_write_loses_no_acknowledged_put",
+        "starts a server of its own kind and restarts it",
+    ),
+    ("while_redis_is_away_records_are_written_and_old_copies_dropped_afterwards", "cuts one proxy"),
     ("a_filter_costs_a_round_trip_after_a_nil_only", "one round trip there is one for each node"),
     ("each_call_of_the_filter_is_one_round_trip", "one round trip there is one for each node"),
     (

@@ -1,5 +1,7 @@
 use std::{marker::PhantomData, time::Duration};
 
+use serde::de::DeserializeOwned;
+
 use super::{DeadNode, ShardedCache, members::Shared};
 use crate::{
     cache::Cache,
@@ -121,7 +123,10 @@ impl<K: ?Sized, V: 'static, C: Codec> ShardedCacheBuilder<K, V, C> {
     /// # Errors
     /// `Invalid` for no node, a name that is empty, over 256 bytes or comes twice, a handle of a Cluster or of another node, and a setting
     /// out of range, naming it.
-    pub fn build(self) -> Result<ShardedCache<K, V, C>> {
+    pub fn build(self) -> Result<ShardedCache<K, V, C>>
+    where
+        V: DeserializeOwned,
+    {
         let Some((_, first, _)) = self.nodes.first().cloned() else {
             return Err(Error::invalid(format_args!(
                 "sharded cache {}: it has no node",
