@@ -110,6 +110,7 @@ async fn a_miss_is_loaded_once_for_all_who_ask() {
     let callers = (0..50).map(|n| if n % 2 == 0 { &one } else { &two });
     let found = join_all(callers.map(|pages| pages.get_with(&1, load))).await;
     assert!(found.into_iter().all(|found| found.unwrap() == "loaded"));
+    // Also the first calls of all to a node, which begin its epoch: once.
     assert_eq!(loads.load(Ordering::SeqCst), 1);
 
     let none = async || std::io::Result::Ok(None);

@@ -89,8 +89,9 @@ impl Debt {
         }
         if read.is_some() && read >= state.known {
             state.known = read;
-        } else {
-            // It has forgotten its epoch, or came back as it was at an earlier time.
+        } else if state.known == asked_by {
+            // It has forgotten its epoch, or came back as it was at an earlier time. An answer that was under way while
+            // another caller began an epoch tells neither.
             state.owed = state.owed.max(Owed::UnlessNewer);
             state.faults += 1;
         }
@@ -130,6 +131,18 @@ mod tests {
         assert!(debt.epoch().is_none());
         debt.paid(&debt.due().unwrap(), 7);
         assert_eq!(debt.epoch(), Some(7));
+    }
+
+    #[test]
+    fn an_answer_from_before_an_epoch_began_does_not_end_it() {
+        // The first calls of all, and calls that were under way while another one began the epoch.
+        for (read, asked_by) in [(None, None), (Some(4), None), (Some(4), Some(3)), (None, Some(4))]
+        {
+            let debt = Debt::default();
+            debt.learn(Some(5), None);
+            assert!(!debt.learn(read, asked_by));
+            assert_eq!(debt.epoch(), Some(5), "{read:?} {asked_by:?}");
+        }
     }
 
     #[test]
