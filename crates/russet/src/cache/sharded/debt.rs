@@ -93,7 +93,7 @@ impl Debt {
             // It has forgotten its epoch, or came back as it was at an earlier time. An answer that was under way while
             // another caller began an epoch tells neither.
             state.owed = state.owed.max(Owed::UnlessNewer);
-            state.faults += 1;
+            // No fault of its own: an epoch that is being begun at this moment settles it, and the next answer tells if not.
         }
         false
     }
@@ -143,6 +143,16 @@ mod tests {
             assert!(!debt.learn(read, asked_by));
             assert_eq!(debt.epoch(), Some(5), "{read:?} {asked_by:?}");
         }
+    }
+
+    #[test]
+    fn callers_who_find_no_epoch_at_the_same_time_begin_one() {
+        let debt = Debt::default();
+        debt.learn(None, None);
+        let due = debt.due().unwrap();
+        debt.learn(None, None);
+        debt.paid(&due, 6);
+        assert_eq!(debt.epoch(), Some(6));
     }
 
     #[test]
