@@ -12,7 +12,7 @@ use russet::testing::{
 use russet::{BoxError, Cache, Loader, Russet, Write, WritePolicy, Writer};
 
 use crate::sql::SqlTable;
-use crate::support::Ground;
+use crate::support::{Ground, needs_one_server};
 use crate::table::name;
 use crate::{LONG, Outcome};
 
@@ -269,7 +269,7 @@ async fn a_flusher_killed_in_the_middle_of_a_batch_loses_nothing() -> Outcome {
 
 #[tokio::test]
 async fn a_killed_server_that_syncs_each_write_loses_no_acknowledged_put() -> Outcome {
-    if crate::needs_one_server() {
+    if needs_one_server() {
         return Ok(());
     }
     let server = TestServer::builder().append_only().start().await?;
