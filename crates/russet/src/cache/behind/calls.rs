@@ -20,6 +20,22 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
     /// store is away it waits: the deadline is the caller's. Without [`WritePolicy::Behind`](crate::WritePolicy::Behind)
     /// there is nothing to wait for.
     ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # use russet::{BoxError, Cache, Write, WritePolicy, Writer};
+    /// # struct UserTable;
+    /// # impl Writer<u64, String> for UserTable {
+    /// #     async fn write(&self, _: Write<'_, u64, String>) -> Result<Option<u64>, BoxError> { Ok(None) }
+    /// # }
+    /// let users = Cache::builder(&russet, "users").writer(UserTable).write_policy(WritePolicy::Behind).build()?;
+    /// users.put(&42, &"Ada".to_owned()).await?;
+    /// assert_eq!(users.flush().await?.dead, 0); // all that was put is in the store
+    /// assert_eq!(users.backlog().await?, 0);
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// `Invalid` after [`close`](Self::close), `Unreachable` or `Timeout` when Redis is away.
     #[tracing::instrument(name = "cache.flush", level = "debug", skip_all, fields(cache = self.inner.name))]
@@ -53,6 +69,25 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned, C: Codec> Cache<K, V
 
     /// The writes that the store refused [too often](crate::CacheBuilder::write_attempts), up to so many. Look-ups still see their
     /// values; the store does not have them. A later `put` of the key, or [`redrive`](Self::redrive), tries again.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # use russet::{BoxError, Cache, Write, WritePolicy, Writer};
+    /// # struct UserTable;
+    /// # impl Writer<u64, String> for UserTable {
+    /// #     async fn write(&self, _: Write<'_, u64, String>) -> Result<Option<u64>, BoxError> { Ok(None) }
+    /// # }
+    /// let users = Cache::builder(&russet, "users").writer(UserTable).write_policy(WritePolicy::Behind).build()?;
+    /// users.put(&42, &"Ada".to_owned()).await?;
+    /// for dead in users.dead_writes(100).await? {
+    ///     println!("{}: {} after {} attempts", dead.key, dead.error, dead.attempts);
+    /// }
+    /// assert_eq!(users.redrive_all().await?, 0);
+    /// # users.close().await?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// `Unreachable` or `Timeout` when Redis is away, `Codec` for a value of another form.
