@@ -52,11 +52,18 @@ impl Russet {
     /// # Errors
     /// As [`run`](Self::run); calls after the failed one have run all the same.
     pub(crate) async fn run_many<T: FromReply>(&self, calls: &[Call]) -> Result<Vec<T>> {
-        if calls.is_empty() {
-            return Ok(Vec::new());
-        }
-        let answers = Errand::new(self.router(), Duration::ZERO).many(calls).await?;
-        calls.iter().zip(answers).map(|(call, answer)| decode(call, answer)).collect()
+        Errand::new(self.router(), Duration::ZERO).run_many(calls).await
+    }
+
+    /// As [`run_many`](Self::run_many), with the deadline of an earlier call, of which this one is a part.
+    #[cfg(feature = "counters")]
+    pub(crate) async fn run_many_until<T: FromReply>(
+        &self,
+        deadline: Instant,
+        calls: &[Call],
+    ) -> Result<Vec<T>> {
+        let errand = Errand { deadline, ..Errand::new(self.router(), Duration::ZERO) };
+        errand.run_many(calls).await
     }
 }
 
@@ -85,6 +92,14 @@ impl<'a> Errand<'a> {
     /// Sends one call.
     pub(super) async fn run<T: FromReply>(&self, call: &Call) -> Result<T> {
         decode(call, self.one(call, &[]).await?.0)
+    }
+
+    async fn run_many<T: FromReply>(&self, calls: &[Call]) -> Result<Vec<T>> {
+        if calls.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answers = self.many(calls).await?;
+        calls.iter().zip(answers).map(|(call, answer)| decode(call, answer)).collect()
     }
 
     /// The answer to a call, and those to the commands that follow it on the same connection.

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tokio::time::Instant;
+
 use super::{
     Counters, Granularity, MOST_ENTRIES, Point,
     builder::Retention,
@@ -62,12 +64,12 @@ impl Counters {
         check_name("name of a counter", name)?;
         let span = Span::of(&range);
         self.inner.reads.increment(1);
-        let clock = self.inner.russet.clock();
+        let (clock, deadline) = (self.inner.russet.clock(), self.inner.russet.deadline());
         for _ in 0..TRIES {
             let now_ms = clock.now_ms();
             let buckets =
                 span.buckets(&self.inner.calendar, self.inner.retention, granularity, now_ms)?;
-            let (counts, server_ms) = self.counts_in(&buckets, name, granularity).await?;
+            let (counts, server_ms) = self.counts_in(deadline, &buckets, name, granularity).await?;
             if span.is_right_at(server_ms, now_ms, &self.inner.calendar, granularity)? {
                 let points = buckets.iter().zip(counts);
                 return Ok(points.map(|(bucket, count)| bucket.point(count)).collect());
@@ -81,6 +83,7 @@ impl Counters {
     /// One pipeline: the server's time and the count in each bucket.
     async fn counts_in(
         &self,
+        deadline: Instant,
         buckets: &[Bucket],
         name: &str,
         granularity: Granularity,
@@ -88,7 +91,7 @@ impl Counters {
         let counts =
             buckets.iter().map(|bucket| self.count_in(&granularity.part(&bucket.label), name));
         let calls: Vec<_> = std::iter::once(scripts::now(&self.inner.slot)).chain(counts).collect();
-        let answers: Vec<Option<u64>> = self.inner.russet.run_many(&calls).await?;
+        let answers: Vec<Option<u64>> = self.inner.russet.run_many_until(deadline, &calls).await?;
         let mut answers = answers.into_iter().map(Option::unwrap_or_default);
         let server_ms = answers.next().and_then(|ms| i64::try_from(ms).ok()).unwrap_or_default();
         Ok((answers, server_ms))
