@@ -5,13 +5,13 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasherDefault, Hasher as _},
+    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use moka::{notification::RemovalCause, sync};
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::stats::Counting;
 use crate::{
@@ -86,7 +86,7 @@ pub(super) struct Near<V> {
 }
 
 struct Shared<V> {
-    copies: sync::Cache<Box<str>, Copy<V>, BuildHasherDefault<Xxh3Default>>,
+    copies: sync::Cache<Box<str>, Copy<V>, BuildHasherDefault<KeyHasher>>,
     stripes: [Mutex<Stripe>; STRIPES],
 }
 
@@ -96,6 +96,23 @@ struct Copy<V> {
     bytes: u32,
     fresh_until: Option<i64>,
     print: u64,
+}
+
+/// For texts as short as keys are: one pass, and no state to set up.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    // What ends a text: the same for all.
+    fn write_u8(&mut self, _: u8) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// Some of the keys. What happens to a key happens under the lock of its stripe.
@@ -221,9 +238,7 @@ impl<V: Clone + Send + Sync + 'static> Shared<V> {
     }
 
     fn stripe(&self, key: &str) -> MutexGuard<'_, Stripe> {
-        let mut hasher = Xxh3Default::new();
-        hasher.write(key.as_bytes());
-        lock(&self.stripes[hasher.finish() as usize % STRIPES])
+        lock(&self.stripes[xxh3_64(key.as_bytes()) as usize % STRIPES])
     }
 }
 
@@ -252,11 +267,8 @@ impl<V: Clone + Send + Sync + 'static> Copies<V> for Near<V> {
 
 /// Tells one entry from another. A value that is stored again has another time until which it is fresh.
 fn print<V>(answer: &Answer<'_, V>) -> u64 {
-    let mut hasher = Xxh3Default::new();
-    hasher.write_u8(u8::from(answer.value.is_some()));
-    hasher.write_i64(answer.fresh_until.unwrap_or_default());
-    hasher.write(answer.payload);
-    hasher.finish()
+    let fresh_until = answer.fresh_until.unwrap_or_default().cast_unsigned();
+    xxh3_64_with_seed(answer.payload, fresh_until << 1 | u64::from(answer.value.is_some()))
 }
 
 fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
