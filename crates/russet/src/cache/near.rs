@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
+    hash::{BuildHasher, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -86,7 +86,7 @@ pub(super) struct Near<V> {
 }
 
 struct Shared<V> {
-    copies: sync::Cache<Box<str>, Copy<V>, BuildHasherDefault<KeyHasher>>,
+    copies: sync::Cache<Box<str>, Copy<V>, KeyHash>,
     stripes: [Mutex<Stripe>; STRIPES],
 }
 
@@ -98,8 +98,19 @@ struct Copy<V> {
     print: u64,
 }
 
-/// For texts as short as keys are: one pass, and no state to set up.
-#[derive(Default)]
+/// For texts as short as keys are: one pass, and no state to set up. The seed is this process's, so that nobody outside
+/// can choose keys that collide.
+#[derive(Clone)]
+struct KeyHash(u64);
+
+impl BuildHasher for KeyHash {
+    type Hasher = KeyHasher;
+
+    fn build_hasher(&self) -> KeyHasher {
+        KeyHasher(self.0)
+    }
+}
+
 struct KeyHasher(u64);
 
 impl Hasher for KeyHasher {
@@ -165,7 +176,7 @@ impl<V: Clone + Send + Sync + 'static> Shared<V> {
                     counting.near_evictions(1);
                 }
             })
-            .build_with_hasher(BuildHasherDefault::default());
+            .build_with_hasher(KeyHash(rand::random()));
         Self { copies, stripes: std::array::from_fn(|_| Mutex::default()) }
     }
 
