@@ -16,13 +16,16 @@ pub(super) struct UserTable(pub(super) Database);
 
 /// A user as it is cached.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "Fields", into = "Fields")]
 pub(super) struct Copy {
     pub(super) user: User,
     /// With a write through the cache, and never stored.
-    #[serde(skip)]
     pub(super) order: Option<Arc<Order>>,
 }
+
+/// The time by its bits: a fraction that is read from JSON may differ in the last one from what was written, and a
+/// user who is replaced keeps the time that was read.
+type Fields = (i64, String, String, u64);
 
 /// What a write through the cache is to do beyond the record, and what came of it.
 #[derive(Debug)]
@@ -87,6 +90,18 @@ impl Writer<i64, Copy> for UserTable {
         let queued: Vec<_> = queued.collect::<Result<_, BoxError>>()?;
         self.0.write_queued(&queued).await?;
         Ok(Vec::new())
+    }
+}
+
+impl From<Fields> for Copy {
+    fn from((id, name, email, created_at): Fields) -> Self {
+        User { id, name, email, created_at: f64::from_bits(created_at) }.into()
+    }
+}
+
+impl From<Copy> for Fields {
+    fn from(Copy { user: User { id, name, email, created_at }, .. }: Copy) -> Self {
+        (id, name, email, created_at.to_bits())
     }
 }
 

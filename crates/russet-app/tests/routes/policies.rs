@@ -20,7 +20,12 @@ fn user(name: &str) -> Value {
 }
 
 fn writing(writes: UserWrites) -> UsersSettings {
-    UsersSettings { writes, settle: Duration::ZERO, ..UsersSettings::default() }
+    UsersSettings { writes, ..UsersSettings::default() }
+}
+
+/// With a filter that is soon built.
+fn filtering(writes: UserWrites) -> UsersSettings {
+    UsersSettings { settle: Duration::from_secs(1), ..writing(writes) }
 }
 
 async fn started(settings: UsersSettings) -> App {
@@ -120,7 +125,7 @@ async fn two_processes_see_each_others_writes_under_each_policy() {
 #[tokio::test]
 async fn an_id_that_was_never_made_costs_no_query_and_a_new_one_is_known_at_once() {
     for writes in POLICIES {
-        let app = started(writing(writes)).await;
+        let app = started(filtering(writes)).await;
         app.put("/api/users/1", user("First")).await.json();
         let rebuilder = app.state.users.keep_ids().unwrap();
         let unknown = filter_is_there(&app).await;
@@ -144,7 +149,7 @@ async fn an_id_that_was_never_made_costs_no_query_and_a_new_one_is_known_at_once
 
 #[tokio::test]
 async fn seeded_users_are_found_at_once_though_the_filter_was_built_before() {
-    let app = started(writing(UserWrites::Around)).await;
+    let app = started(filtering(UserWrites::Around)).await;
     let _rebuilder = app.state.users.keep_ids().unwrap();
     filter_is_there(&app).await;
     russet_app::seed::users(&app.state, 50, |_| {}).await.unwrap();
@@ -157,12 +162,16 @@ async fn seeded_users_are_found_at_once_though_the_filter_was_built_before() {
 async fn what_was_written_through_is_served_without_the_database() {
     let app = started(writing(UserWrites::Through)).await;
     app.put("/api/users/1", user("Made")).await.json();
+    for id in 1..=20 {
+        app.put(&format!("/api/users/{id}"), user("Made")).await.json();
+    }
     app.put("/api/users/1", user("Replaced")).await.json();
-    app.put("/api/users/2", user("Made")).await.json();
     app.state.db.close().await;
-    for (path, name) in [("/api/users/1", "Replaced"), ("/api/users/2", "Made")] {
-        let answer = app.get(path).await;
-        assert_eq!((answer.header("x-cache"), answer.json()["name"].as_str()), ("hit", Some(name)));
+    for id in 1..=20 {
+        let answer = app.get(&format!("/api/users/{id}")).await;
+        let name = if id == 1 { "Replaced" } else { "Made" };
+        assert_eq!(answer.json()["name"], name);
+        assert!(answer.is_cached(), "{}", answer.header("x-cache"));
     }
 }
 
@@ -266,7 +275,6 @@ async fn behind_a_new_user_never_gets_the_id_of_a_queued_write() {
         if location != path {
             app.delete(&path).await;
         }
-        app.state.db.find_user(1).await.unwrap();
     }
 }
 
