@@ -42,15 +42,19 @@ impl Database {
             return Ok(());
         }
         let (claim, look) = match &self.store {
-            Store::Sqlite(_) => ("INSERT OR IGNORE", ""),
+            Store::Sqlite(_) => ("INSERT OR IGNORE INTO user_writes (id, sequence) VALUES {}", ""),
+            // Not IGNORE, which would lock a row that is there for reading only: two who have done that wait for each
+            // other when they go on to write it.
             #[cfg(feature = "mysql")]
-            Store::MySql(_) => ("INSERT IGNORE", " FOR UPDATE"),
+            Store::MySql(_) => (
+                "INSERT INTO user_writes (id, sequence) VALUES {} ON DUPLICATE KEY UPDATE id = id",
+                " FOR UPDATE",
+            ),
         };
-        let claim = format!("{claim} INTO user_writes (id, sequence) VALUES {{}}");
         on_store!(&self.store, pool => {
             let mut transaction = pool.begin().await?;
             // Every row is there before it is read, and locked until the end: what is read cannot change meanwhile.
-            let mut query = sqlx::query(sql(&claim, "(?, 0)", writes.len()));
+            let mut query = sqlx::query(sql(claim, "(?, 0)", writes.len()));
             for write in writes {
                 query = query.bind(write.id);
             }
