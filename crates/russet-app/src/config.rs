@@ -21,6 +21,7 @@ Environment (a flag stands above its variable):
   DB_HOST, DB_PORT, DB_USER,     a MySQL or MariaDB server, piece by piece, when there is no URL
   DB_PASSWORD, DB_NAME           [defaults: localhost, 3306, root, none, redis_demo]
   SECRET_KEY                     the secret key itself, at least 32 bytes
+  USER_WRITES                    as --user-writes
   DEBUG                          true or 1: as --debug
   RUST_LOG                       log filter by module, above --debug, e.g. russet=trace
 

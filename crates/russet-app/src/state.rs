@@ -4,7 +4,7 @@ use russet::{Counters, Leaderboard, Russet};
 
 use crate::db::Database;
 use crate::http::demo::Demo;
-use crate::users::Users;
+use crate::users::{Users, UsersSettings};
 
 /// Handles to the stores and the blocks on them. A cheap clone.
 #[derive(Clone)]
@@ -32,8 +32,20 @@ impl AppState {
     /// # Errors
     /// When the library refuses a setting.
     pub fn new(russet: Russet, db: Database) -> russet::Result<Self> {
+        Self::with_users(russet, db, UsersSettings::default())
+    }
+
+    /// The same with other settings for the users.
+    ///
+    /// # Errors
+    /// When the library refuses a setting.
+    pub fn with_users(
+        russet: Russet,
+        db: Database,
+        settings: UsersSettings,
+    ) -> russet::Result<Self> {
         Ok(Self {
-            users: Users::new(&russet, db.clone())?,
+            users: Users::new(&russet, db.clone(), settings)?,
             views: Counters::builder(&russet, "site").build()?,
             board: Leaderboard::builder(&russet, "game").max_size(MOST_PLAYERS).build()?,
             demo: Demo::new(&russet, db.clone())?,

@@ -7,9 +7,9 @@ mod mariadb;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{FutureExt as _, join_all, try_join_all};
 use mariadb::MariaDb;
-use russet_app::db::{Database, NewUser, User};
+use russet_app::db::{Admitted, Database, NewUser, QueuedWrite, User};
 use tokio::sync::OnceCell;
 
 /// Runs each claim on each kind of store.
@@ -41,6 +41,10 @@ claims! {
     a_batch_leaves_those_who_are_there
     a_list_goes_on_after_an_id
     a_write_leaves_a_note_until_a_later_write_removes_it
+    an_older_queued_write_is_refused_also_after_a_delete
+    many_flushers_leave_the_newest_of_each_user
+    notes_grow_in_the_order_of_the_commits_of_a_user
+    a_refused_id_leaves_nothing_and_a_taken_one_is_given_to_nobody
     a_milestone_is_passed_once
     several_processes_open_a_new_database_at_once
 }
@@ -140,6 +144,89 @@ async fn a_write_leaves_a_note_until_a_later_write_removes_it(url: &str) {
     let all: Vec<_> = (1..=2_500).chain([third.note]).collect();
     let last = db.put_user(7, &named("Alan"), &all).await.unwrap();
     assert_eq!(db.stale_copies().await.unwrap(), [(last.note, 7)], "however many there are");
+}
+
+async fn an_older_queued_write_is_refused_also_after_a_delete(url: &str) {
+    let db = Database::open(url).await.unwrap();
+    let queue = async |id: i64, sequence: i64, name: Option<&str>| {
+        let user = name.map(|name| user(id, name));
+        db.write_queued(&[QueuedWrite { id, sequence, user: user.as_ref() }]).await.unwrap();
+        db.find_user(id).await.unwrap().map(|user| user.name)
+    };
+    assert_eq!(queue(1, 10, Some("ten")).await.as_deref(), Some("ten"));
+    assert_eq!(queue(1, 9, Some("nine")).await.as_deref(), Some("ten"));
+    assert_eq!(queue(1, 12, None).await, None);
+    assert_eq!(queue(1, 11, Some("eleven")).await, None, "a delete leaves its number");
+    assert_eq!(queue(1, 13, Some("thirteen")).await.as_deref(), Some("thirteen"));
+    assert_eq!(queue(1, 12, None).await.as_deref(), Some("thirteen"));
+
+    // A batch is one write of each; a number that was written is not written again.
+    let (two, three) = (user(2, "two"), user(3, "three"));
+    let batch = [
+        QueuedWrite { id: 3, sequence: 1, user: Some(&three) },
+        QueuedWrite { id: 1, sequence: 12, user: None },
+        QueuedWrite { id: 2, sequence: 5, user: Some(&two) },
+    ];
+    db.write_queued(&batch).await.unwrap();
+    db.delete_user(3, &[]).await.unwrap();
+    db.write_queued(&batch).await.unwrap();
+    let listed = db.list_users(0, 10).await.unwrap();
+    let names: Vec<_> = listed.iter().map(|user| user.name.as_str()).collect();
+    assert_eq!(names, ["thirteen", "two"]);
+    db.write_queued(&[]).await.unwrap();
+}
+
+async fn many_flushers_leave_the_newest_of_each_user(url: &str) {
+    let db = Database::open(url).await.unwrap();
+    let flushers = (1..=20_i64).map(|sequence| {
+        let db = db.clone();
+        tokio::spawn(async move {
+            let users: Vec<_> = (1..=20).map(|id| user(id, &format!("write {sequence}"))).collect();
+            let mut writes: Vec<_> = users
+                .iter()
+                .map(|user| QueuedWrite { id: user.id, sequence, user: Some(user) })
+                .collect();
+            writes.rotate_left(sequence as usize);
+            db.write_queued(&writes).await.unwrap();
+        })
+    });
+    try_join_all(flushers).await.unwrap();
+    let listed = db.list_users(0, 100).await.unwrap();
+    assert_eq!(listed.len(), 20);
+    assert!(listed.iter().all(|user| user.name == "write 20"), "{listed:?}");
+}
+
+/// What the versions of a cache that is written through rest on.
+async fn notes_grow_in_the_order_of_the_commits_of_a_user(url: &str) {
+    let db = Database::open(url).await.unwrap();
+    for id in 1..=5 {
+        let writers = (0..10).map(|number| {
+            let db = db.clone();
+            tokio::spawn(async move {
+                db.put_user(id, &named(&format!("writer {number}")), &[]).await.unwrap()
+            })
+        });
+        let written = try_join_all(writers).await.unwrap();
+        let last = written.iter().max_by_key(|written| written.note).unwrap();
+        assert_eq!(db.find_user(id).await.unwrap().as_ref(), Some(&last.outcome.0));
+    }
+}
+
+async fn a_refused_id_leaves_nothing_and_a_taken_one_is_given_to_nobody(url: &str) {
+    let db = Database::open(url).await.unwrap();
+    let ada = named("Ada");
+    let refuse = |_| std::future::ready(Admitted::No).boxed();
+    assert_eq!(db.create_admitted_user(&ada, &[], &refuse).await.unwrap(), None);
+    assert_eq!((db.count_users().await.unwrap(), db.stale_copies().await.unwrap()), (0, vec![]));
+    let first = AtomicU32::new(0);
+    let one_is_taken = |id: i64| {
+        let taken = first.fetch_add(1, Ordering::Relaxed) == 0;
+        assert!(taken || id > 1_000, "{id}");
+        std::future::ready(if taken { Admitted::Taken } else { Admitted::Yes }).boxed()
+    };
+    let made = db.create_admitted_user(&ada, &[], &one_is_taken).await.unwrap().unwrap();
+    let listed = db.list_users(0, 10).await.unwrap();
+    assert_eq!(listed, [made.outcome]);
 }
 
 async fn a_milestone_is_passed_once(url: &str) {

@@ -12,9 +12,14 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
-use russet::{Russet, testing::TestServer};
+use russet::{
+    Russet, Source,
+    testing::{TestServer, eventually},
+};
+use russet_app::users::UsersSettings;
 use russet_app::{AppState, db::Database, http, seed};
 use russet_axum::Server;
 use tokio::net::TcpListener;
@@ -75,14 +80,34 @@ async fn application() -> (SocketAddr, (TestServer, tempfile::TempDir)) {
     let folder = tempfile::tempdir().unwrap();
     let db = Database::open(&Database::url_in(folder.path())).await.unwrap();
     let russet = Russet::connect(&server.url()).await.unwrap();
-    let state = AppState::new(russet, db).unwrap();
+    let settings = UsersSettings { settle: Duration::from_secs(1), ..UsersSettings::default() };
+    let state = AppState::with_users(russet, db, settings).unwrap();
     seed::first_start(&state).await;
+    ready(&state).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         Server::new().serve(listener, http::app(state), std::future::pending()).await
     });
     (address, (server, folder))
+}
+
+/// Waits as long as a reader needs to type: until the process keeps copies, and the filter knows the ids. Touches no user of
+/// the walk.
+async fn ready(state: &AppState) {
+    let rebuilder = state.users.keep_ids().unwrap();
+    let mut unknown = 1_000_000;
+    eventually(Duration::from_secs(60), async || {
+        unknown += 1;
+        let near = state.users.find(50).await.unwrap().source;
+        match (near, state.users.find(unknown).await.unwrap().source) {
+            (Source::Near, Source::Hit) => Ok(()),
+            sources => Err(format!("{sources:?}")),
+        }
+    })
+    .await;
+    // The application's own would go on with it.
+    rebuilder.stop().await;
 }
 
 async fn run(command: &str) -> String {

@@ -14,10 +14,13 @@ use crate::data_dir::DataDir;
 use crate::db::Database;
 use crate::redis_server::PrivateServer;
 use crate::secret_key::SecretKey;
+use crate::users::{UserWrites, UsersSettings};
 use crate::{AppState, Failure, http, seed};
 
 /// The largest body that a route takes: a user's name and e-mail address, with room.
 const LONGEST_BODY: usize = 64 * 1024;
+/// How long the end waits for queued writes to reach the database; what is left then waits in Redis.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// Serve the web application
 ///
@@ -40,6 +43,19 @@ pub(super) struct Serve {
     /// Makes every look-up of a user in the database take this much longer, to see what the cache does
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = config::duration)]
     slow_database: Duration,
+
+    /// How a user is written. around: to the database, then the cached copy is dropped. through: to the database, then
+    /// the copy is replaced. behind: to Redis, and to the database soon after; refused while Redis is away, and the
+    /// list lags a moment. All processes on one Redis must agree
+    #[arg(
+        long,
+        value_name = "POLICY",
+        env = "USER_WRITES",
+        hide_env = true,
+        value_enum,
+        default_value_t
+    )]
+    user_writes: UserWrites,
 }
 
 impl Serve {
@@ -71,14 +87,17 @@ impl Serve {
                 (None, Some(private)) => private.connection(),
                 (None, None) => return Err("no Redis server is configured".into()),
             };
-            let state = AppState::new(builder.connect_lazily()?, db.clone())?;
+            let settings = UsersSettings { writes: self.user_writes, ..UsersSettings::default() };
+            let state = AppState::with_users(builder.connect_lazily()?, db.clone(), settings)?;
             state.users.recover().await?;
+            let _rebuilder = state.users.keep_ids()?;
             greet(&state, listener.local_addr()?, private.as_ref()).await;
             seed::first_start(&state).await;
             let server = Server::new().max_body_bytes(LONGEST_BODY);
             server
-                .serve(listener, http::app(state), async { stop.await.unwrap_or_default() })
+                .serve(listener, http::app(state.clone()), async { stop.await.unwrap_or_default() })
                 .await;
+            state.users.close(DRAIN).await;
             Ok(())
         }
         .await;

@@ -3,6 +3,7 @@
 mod milestones;
 #[cfg(feature = "mysql")]
 mod mysql;
+mod queued;
 mod sqlite;
 mod stale_copies;
 mod users;
@@ -17,8 +18,10 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use crate::Failure;
 
+pub use queued::QueuedWrite;
 pub use stale_copies::Written;
-pub use users::{NewUser, User};
+pub(crate) use users::now;
+pub use users::{Admit, Admitted, NewUser, User};
 
 /// A failed call to the record store.
 #[derive(Debug, thiserror::Error)]
@@ -155,6 +158,11 @@ macro_rules! history {
                 3,
                 "stale_copies",
                 include_str!(concat!("migrations/", $folder, "/0003_stale_copies.sql")),
+            ),
+            (
+                4,
+                "user_writes",
+                include_str!(concat!("migrations/", $folder, "/0004_user_writes.sql")),
             ),
         ])
     };

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::future::{BoxFuture, FutureExt as _};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::queued::sql;
 use super::stale_copies::write_with_note;
 use super::{Database, DbError, Store, Written, on_store};
 
@@ -45,7 +47,21 @@ impl From<Row> for User {
 }
 
 /// How often a write is tried again that another writer got in the way of.
-const TRIES: usize = 10;
+pub(super) const TRIES: usize = 10;
+
+/// What is said of the id that a new user would get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admitted {
+    /// It can have it.
+    Yes,
+    /// It is in use elsewhere: another one.
+    Taken,
+    /// Nobody can tell: the user is not made.
+    No,
+}
+
+/// Asked for the id of a new user before its row becomes visible.
+pub type Admit<'a> = dyn Fn(i64) -> BoxFuture<'a, Admitted> + Send + Sync + 'a;
 
 impl Database {
     /// The user with this id. Takes longer by [`Database::slow`].
@@ -60,6 +76,40 @@ impl Database {
             sqlx::query_as(FIND).bind(id).fetch_optional(pool).await?
         });
         Ok(row.map(User::from))
+    }
+
+    /// The users with these ids, those there are in any order: one statement. Takes longer by [`Database::slow`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_users(&self, ids: &[i64]) -> Result<Vec<User>, DbError> {
+        if self.slow > Duration::ZERO {
+            tokio::time::sleep(self.slow).await;
+        }
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let find = "SELECT id, name, email, created_at FROM users WHERE id IN ({})";
+        let rows: Vec<Row> = on_store!(&self.store, pool => {
+            let mut query = sqlx::query_as(sql(find, "?", ids.len()));
+            for id in ids {
+                query = query.bind(*id);
+            }
+            query.fetch_all(pool).await?
+        });
+        Ok(rows.into_iter().map(User::from).collect())
+    }
+
+    /// Up to `limit` ids above `after`, in their order.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_ids(&self, after: i64, limit: u32) -> Result<Vec<i64>, DbError> {
+        let list = "SELECT id FROM users WHERE id > ? ORDER BY id LIMIT ?";
+        let rows: Vec<(i64,)> = on_store!(&self.store, pool => {
+            sqlx::query_as(list).bind(after).bind(limit).fetch_all(pool).await?
+        });
+        Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 
     /// Up to `limit` users with ids above `after`, by id.
@@ -83,16 +133,33 @@ impl Database {
         user: &NewUser,
         dropped: &[i64],
     ) -> Result<Written<User>, DbError> {
+        let admit = |_| std::future::ready(Admitted::Yes).boxed();
+        let made = self.create_admitted_user(user, dropped, &admit).await?;
+        made.ok_or(DbError(sqlx::Error::RowNotFound))
+    }
+
+    /// As [`Database::create_user`], under an id that is admitted before its row becomes visible; `None` when nobody
+    /// could tell.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing was changed.
+    pub async fn create_admitted_user(
+        &self,
+        user: &NewUser,
+        dropped: &[i64],
+        admit: &Admit<'_>,
+    ) -> Result<Option<Written<User>>, DbError> {
         // The store's next number; when there is none behind the largest id, any that is free.
         let mut wanted = None;
         for _ in 1..TRIES {
-            match self.insert_user(wanted, user, dropped).await {
+            match self.insert_user(wanted, user, dropped, admit).await {
                 Err(error) if is_taken(&error) => wanted = Some(rand::random_range(1..=i64::MAX)),
                 Err(error) if is_conflict(&error) => {}
-                done => return Ok(done?),
+                Ok(Err(Admitted::Taken)) => wanted = Some(rand::random_range(1..=i64::MAX)),
+                done => return Ok(done?.ok()),
             }
         }
-        Ok(self.insert_user(wanted, user, dropped).await?)
+        Ok(self.insert_user(wanted, user, dropped, admit).await?.ok())
     }
 
     async fn insert_user(
@@ -100,14 +167,19 @@ impl Database {
         id: Option<i64>,
         user: &NewUser,
         dropped: &[i64],
-    ) -> Result<Written<User>, sqlx::Error> {
+        admit: &Admit<'_>,
+    ) -> Result<Result<Written<User>, Admitted>, sqlx::Error> {
         let NewUser { name, email, created_at } = user.clone();
         let created_at = created_at.unwrap_or_else(now);
-        Ok(write_with_note!(&self.store, dropped, transaction => {
+        Ok(Ok(write_with_note!(&self.store, dropped, transaction => {
             let insert = sqlx::query(INSERT).bind(id).bind(&name).bind(&email).bind(created_at);
             let id = insert.execute(&mut *transaction).await?.new_id();
+            let admitted = admit(id).await;
+            if admitted != Admitted::Yes {
+                return Ok(Err(admitted));
+            }
             (id, User { id, name, email, created_at })
-        }))
+        })))
     }
 
     /// Stores a user under this id, over the one that is there; answers whether there was none. Removes the notes
@@ -121,27 +193,42 @@ impl Database {
         user: &NewUser,
         dropped: &[i64],
     ) -> Result<Written<(User, bool)>, DbError> {
+        self.put_user_since(id, user, now(), dropped).await
+    }
+
+    /// As [`Database::put_user`]; with no time of its own, a user who was not there has been since `since`.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing was changed.
+    pub async fn put_user_since(
+        &self,
+        id: i64,
+        user: &NewUser,
+        since: f64,
+        dropped: &[i64],
+    ) -> Result<Written<(User, bool)>, DbError> {
         for _ in 1..TRIES {
-            match self.update_or_insert_user(id, user, dropped).await {
+            match self.update_or_insert_user(id, user, since, dropped).await {
                 // Another process made the user between the two statements: an update after all.
                 Err(error) if is_conflict(&error) => {}
                 done => return Ok(done?),
             }
         }
-        Ok(self.update_or_insert_user(id, user, dropped).await?)
+        Ok(self.update_or_insert_user(id, user, since, dropped).await?)
     }
 
     async fn update_or_insert_user(
         &self,
         id: i64,
         NewUser { name, email, created_at }: &NewUser,
+        since: f64,
         dropped: &[i64],
     ) -> Result<Written<(User, bool)>, sqlx::Error> {
         Ok(write_with_note!(&self.store, dropped, transaction => {
             let update = sqlx::query(UPDATE).bind(name).bind(email).bind(created_at).bind(id);
             let new = update.execute(&mut *transaction).await?.rows_affected() == 0;
             if new {
-                let created_at = created_at.unwrap_or_else(now);
+                let created_at = created_at.unwrap_or(since);
                 let insert = sqlx::query(INSERT).bind(id).bind(name).bind(email).bind(created_at);
                 insert.execute(&mut *transaction).await?;
             }
@@ -235,7 +322,7 @@ impl NewId for sqlx::mysql::MySqlQueryResult {
 
 /// Whether another writer got in between: it made the same row, or the server ended one of two that waited for
 /// each other.
-fn is_conflict(error: &sqlx::Error) -> bool {
+pub(super) fn is_conflict(error: &sqlx::Error) -> bool {
     const SERIALIZATION_FAILURE: &str = "40001";
     error.as_database_error().is_some_and(|error| {
         error.is_unique_violation() || error.code().as_deref() == Some(SERIALIZATION_FAILURE)
@@ -259,6 +346,6 @@ fn is_taken(error: &sqlx::Error) -> bool {
 const AUTO_INCREMENT_ENDED: [u16; 2] = [1467, 167];
 
 /// Seconds since 1970, as the records count them.
-fn now() -> f64 {
+pub(crate) fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

@@ -16,7 +16,7 @@ use crate::AppState;
 use crate::db::{NewUser, User};
 use crate::users::{check_email, check_name};
 
-/// Where the answer came from: `hit`, `miss` or `bypass`.
+/// Where the answer came from: `near`, `hit`, `stale`, `miss` or `bypass`.
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 /// How many commands were sent to Redis for it.
 const X_REDIS_COMMANDS: HeaderName = HeaderName::from_static("x-redis-commands");
@@ -99,7 +99,7 @@ pub async fn create(
 #[utoipa::path(get, path = "/api/users/{id}", tag = "users",
     params(("id" = i64, Path, description = "The user's id", minimum = 1, example = 1)), responses(
     (status = 200, description = "The user", body = User, headers(
-        ("x-cache" = String, description = "hit (also of a remembered absence), miss, or bypass: Redis is away"),
+        ("x-cache" = String, description = "near: the memory of this process; hit: Redis, also an absence that it remembers, and an id that was never made; stale: past its end, because the database is away; miss: the database; bypass: the database, because Redis is away"),
         ("x-redis-commands" = u64, description = "Commands sent to Redis for this answer"),
         ("server-timing" = String, description = "How long it took, in milliseconds"))),
     (status = 400, description = "Not an id", body = ErrorBody),
@@ -196,7 +196,9 @@ fn with_evidence(mut answer: Response, source: Source, sent: Sent, took: Duratio
     headers.insert(
         X_CACHE,
         HeaderValue::from_static(match source {
+            Source::Near => "near",
             Source::Hit => "hit",
+            Source::Stale => "stale",
             Source::Miss => "miss",
             _ => "bypass",
         }),

@@ -103,7 +103,7 @@ lookup.querySelector("form").addEventListener("submit", async (event) => {
     const took = Number(answer.headers.get("server-timing").match(/dur=([0-9.]+)/)[1]);
     // The id as it was typed: a number of JavaScript does not hold every one.
     const found = answer.ok ? who({ ...body, id }) : `${id} · ${lookup.dataset.none}`;
-    line = row(cell(found), cell(lookup.dataset[source], source === "hit" ? "good" : "bad"),
+    line = row(cell(found), cell(lookup.dataset[source], ["near", "hit"].includes(source) ? "good" : "bad"),
       cell(`${took.toFixed(2)} ms`, "number"), cell(answer.headers.get("x-redis-commands"), "number"));
   } catch (error) {
     line = remark(`${id} · ${lookup.dataset.failed} ${error.message}`, 4);

@@ -52,7 +52,9 @@ catalogue! {
     source: "Source", "来源";
     time: "Time", "用时";
     commands: "Redis commands", "Redis 命令数";
+    near: "hit in the process", "进程内命中";
     hit: "cache hit", "缓存命中";
+    stale: "stale: the database is away", "旧值：数据库不可用";
     miss: "miss: read from SQL", "未命中：读自 SQL";
     bypass: "bypass: Redis is away", "绕过：Redis 不可用";
     no_such_user: "no such user", "没有这个用户";

@@ -1,14 +1,14 @@
-//! Cached copies that still have to be dropped: Redis was away when their user was written, or the process that
-//! wrote it was killed before it could drop them.
+//! Cached copies that still have to be dropped, and ids of which the filter still has to be told: Redis was away when their user was written, or the process that
+//! wrote it was killed before it could do it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
 use russet::Cache;
 
-use crate::db::User;
+use super::ids::Ids;
+use super::table::Copy;
 
 /// The most ids that are remembered; then writes are refused until Redis is back.
 const MOST: usize = 100_000;
@@ -22,7 +22,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub(super) struct Owed {
     shared: Arc<Mutex<Shared>>,
-    cache: Cache<i64, User>,
+    cache: Cache<i64, Copy>,
+    ids: Ids,
 }
 
 #[derive(Default)]
@@ -35,8 +36,8 @@ struct Shared {
 }
 
 impl Owed {
-    pub(super) fn new(cache: Cache<i64, User>) -> Self {
-        Self { shared: Arc::default(), cache }
+    pub(super) fn new(cache: Cache<i64, Copy>, ids: Ids) -> Self {
+        Self { shared: Arc::default(), cache, ids }
     }
 
     pub(super) fn contains(&self, id: i64) -> bool {
@@ -74,9 +75,22 @@ impl Owed {
         self.lock().needless.extend(notes);
     }
 
+    /// The copy was replaced, and the filter told, by something later than whatever is owed of this id.
+    pub(super) fn replaced(&self, id: i64) {
+        let mut shared = self.lock();
+        let note = shared.stale.remove(&id);
+        shared.needless.extend(note);
+    }
+
     async fn settle(self) {
         while let Some(batch) = self.next_batch() {
-            match try_join_all(batch.iter().map(|(id, _)| self.cache.invalidate(id))).await {
+            let ids: Vec<i64> = batch.iter().map(|(id, _)| *id).collect();
+            // Told of an id that was deleted, the filter says "maybe" once too often, no more.
+            let settled = async {
+                self.ids.filter.insert_many(&ids).await?;
+                self.cache.invalidate_many(&ids).await
+            };
+            match settled.await {
                 Ok(_) => self.settled(&batch),
                 Err(error) => {
                     tracing::debug!(%error, "stale users still wait in the cache");

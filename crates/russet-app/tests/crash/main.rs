@@ -16,6 +16,7 @@ mod history;
 mod load;
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -23,7 +24,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use russet::testing::{WorkerProcess, eventually};
 
 use load::Load;
-use support::program::{DataFolder, Serve, signal};
+use support::program::{DataFolder, Serve, ended, signal};
 
 /// Random moments; `RUSSET_TEST_SEED` chooses the same ones again, as far as a running program allows it.
 fn random() -> StdRng {
@@ -52,8 +53,26 @@ fn kill_server(folder: &DataFolder) -> u32 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_moment_it_loses_no_acknowledged_write() {
-    let rounds =
-        std::env::var("RUSSET_CRASH_ROUNDS").map_or(5, |rounds| rounds.parse().expect("a number"));
+    killed_at_any_moment("around", rounds(5)).await;
+}
+
+/// Short: what is queued is in the hands of the library, whose own tests kill it more often.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_while_writes_are_queued_it_loses_no_acknowledged_write() {
+    killed_at_any_moment("behind", rounds(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_while_it_writes_through_it_loses_no_acknowledged_write() {
+    killed_at_any_moment("through", rounds(2)).await;
+}
+
+fn rounds(default: u32) -> u32 {
+    std::env::var("RUSSET_CRASH_ROUNDS").map_or(default, |rounds| rounds.parse().expect("a number"))
+}
+
+async fn killed_at_any_moment(policy: &str, rounds: u32) {
+    let settings = ["--user-writes", policy];
     let mut random = random();
     let folder = DataFolder::new();
     let load = Load::new();
@@ -62,13 +81,13 @@ async fn killed_at_any_moment_it_loses_no_acknowledged_write() {
     for round in 0..rounds {
         if random.random_ratio(1, 5) {
             // Killed while it starts.
-            let process = WorkerProcess::command(&Serve::command(&folder, &[])).unwrap();
+            let process = WorkerProcess::command(&Serve::command(&folder, &settings)).unwrap();
             let moment = Duration::from_millis(random.random_range(0..300));
             let _ = tokio::time::timeout(moment, process.wait()).await;
             process.kill().await.unwrap();
         }
         let begin = Instant::now();
-        let serve = Serve::start(&folder).await;
+        let serve = started(&Serve::command(&folder, &settings), policy).await;
         slowest = slowest.max(begin.elapsed());
         starts += 1;
         lost.extend(
@@ -98,7 +117,7 @@ async fn killed_at_any_moment_it_loses_no_acknowledged_write() {
             caller.expect("a caller does not panic");
         }
     }
-    let serve = Serve::start(&folder).await;
+    let serve = started(&Serve::command(&folder, &settings), policy).await;
     lost.extend(load.check(&serve, load::FIRST_USERS + 1).await);
     assert!(serve.stop().await.success());
     assert_eq!(folder.servers(), [0_u32; 0], "nothing is left running");
@@ -113,6 +132,23 @@ async fn killed_at_any_moment_it_loses_no_acknowledged_write() {
     );
     assert!(history.acknowledged > u64::from(rounds), "the load was one");
     assert!(lost.is_empty(), "{}", lost.join("\n"));
+}
+
+/// A program that answers, with everything in the database that an earlier one had queued: the check reads it there. An
+/// orderly stop waits for that, and says when it has not come to its end.
+async fn started(command: &Command, policy: &str) -> Serve {
+    if policy != "behind" {
+        return Serve::run(command).await;
+    }
+    for _ in 0..5 {
+        let serve = Serve::run(command).await;
+        serve.process.terminate().unwrap();
+        assert!(ended(&serve.process).await.success());
+        if !serve.process.output().contains("queued users were not") {
+            return Serve::run(command).await;
+        }
+    }
+    panic!("the queue is not flushed");
 }
 
 async fn newest_user(serve: &Serve) -> i64 {

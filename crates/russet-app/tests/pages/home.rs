@@ -29,6 +29,9 @@ async fn add_points(page: &Page, player: &str, points: &str) {
     page.click("#leaderboard button").await;
 }
 
+/// In the process, in Redis.
+const HITS: [&str; 2] = ["hit in the process", "cache hit"];
+
 #[tokio::test]
 async fn a_look_up_shows_miss_then_hit_with_time_and_commands() {
     let Some((app, page)) = browser::open("/").await else { return };
@@ -43,11 +46,12 @@ async fn a_look_up_shows_miss_then_hit_with_time_and_commands() {
 
     let gets = app.redis.calls("get").await.unwrap();
     let second = look_up(&page, "1").await;
-    assert_eq!((second[0].as_str(), second[1].as_str()), (first[0].as_str(), "cache hit"));
+    assert_eq!(second[0], first[0]);
     assert!(milliseconds(&second[2]) > 0.0, "{second:?}");
-    // One command, as the page says and as the server counted it.
-    assert_eq!(second[3], "1");
-    assert_eq!(app.redis.calls("get").await.unwrap() - gets, 1);
+    // As many commands as the page says and the server counted: none once the process keeps copies.
+    let commands = second[3].parse::<u64>().unwrap();
+    assert!(HITS[usize::from(commands == 1)] == second[1] && commands <= 1, "{second:?}");
+    assert_eq!(app.redis.calls("get").await.unwrap() - gets, commands);
 }
 
 #[tokio::test]
@@ -55,12 +59,10 @@ async fn an_unknown_user_is_shown_as_none_and_remembered() {
     let Some((_app, page)) = browser::open("/").await else { return };
     // The largest id: a number of JavaScript cannot hold it.
     let id = i64::MAX.to_string();
-    for source in ["miss: read from SQL", "cache hit"] {
+    for sources in [&["miss: read from SQL"][..], &HITS] {
         let line = look_up(&page, &id).await;
-        assert_eq!(
-            (line[0].as_str(), line[1].as_str()),
-            (&*format!("{id} · no such user"), source)
-        );
+        assert_eq!(line[0], format!("{id} · no such user"));
+        assert!(sources.contains(&line[1].as_str()), "{line:?}");
     }
     let refused = look_up(&page, "0").await;
     assert!(refused[0].contains("the id must be a whole number from 1 to"), "{refused:?}");

@@ -14,5 +14,6 @@ mod document;
 mod errors;
 mod operation;
 mod pages;
+mod policies;
 mod statistics;
 mod users;

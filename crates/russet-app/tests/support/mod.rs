@@ -14,6 +14,7 @@ use http_body_util::BodyExt as _;
 use russet::Russet;
 use russet::testing::TestServer;
 use russet_app::db::Database;
+use russet_app::users::UsersSettings;
 use russet_app::{AppState, http};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -53,7 +54,24 @@ impl App {
         let namespace = format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let folder = tempfile::tempdir().expect("a folder");
         let russet = Russet::builder().url(url).namespace(namespace).connect_lazily().unwrap();
-        App::with(russet, folder).await
+        App::with(russet, folder, UsersSettings::default()).await
+    }
+
+    /// On the server at this URL, with other settings for the users.
+    pub async fn with_users(url: &str, settings: UsersSettings) -> App {
+        let app = App::on(url).await;
+        let (russet, db) = (app.state.russet.clone(), app.state.db.clone());
+        let state = AppState::with_users(russet, db, settings).unwrap();
+        App { router: http::app(state.clone()), state, folder: app.folder }
+    }
+
+    /// Another process on the same records and keys, with connections of its own.
+    pub async fn beside(&self, url: &str, settings: UsersSettings) -> (AppState, Router) {
+        let namespace = self.state.russet.namespace().to_owned();
+        let russet = Russet::builder().url(url).namespace(namespace).connect_lazily().unwrap();
+        let db = Database::open(&self.database_url()).await.expect("a database");
+        let state = AppState::with_users(russet, db, settings).unwrap();
+        (state.clone(), http::app(state))
     }
 
     /// The same records and keys once more, as another process would have them.
@@ -62,12 +80,12 @@ impl App {
         self.state.db.close().await;
         self.state.russet.close().await;
         let russet = Russet::builder().url(url).namespace(namespace).connect_lazily().unwrap();
-        App::with(russet, self.folder).await
+        App::with(russet, self.folder, UsersSettings::default()).await
     }
 
-    async fn with(russet: Russet, folder: TempDir) -> App {
+    async fn with(russet: Russet, folder: TempDir, settings: UsersSettings) -> App {
         let db = Database::open(&Database::url_in(folder.path())).await.expect("a database");
-        let state = AppState::new(russet, db).unwrap();
+        let state = AppState::with_users(russet, db, settings).unwrap();
         state.users.recover().await.expect("a database");
         App { router: http::app(state.clone()), state, folder }
     }
@@ -123,6 +141,11 @@ pub fn request(method: Method, path: &str, body: Option<Value>) -> Request<Body>
 }
 
 impl Answer {
+    /// Whether it came from a copy: of the process, once that hears of changes, or of Redis.
+    pub fn is_cached(&self) -> bool {
+        ["near", "hit"].contains(&self.header("x-cache"))
+    }
+
     /// Fails when the connection ends before the body does.
     pub async fn read(answer: axum::http::Response<Body>) -> std::io::Result<Answer> {
         let (head, body) = answer.into_parts();

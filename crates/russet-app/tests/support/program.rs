@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use super::{Answer, request};
 
 /// What `russet` reads from the environment, which must be the test's alone.
-const VARIABLES: [&str; 17] = [
+const VARIABLES: [&str; 18] = [
     "REDIS_URL",
     "REDIS_CA_FILE",
     "REDIS_CERT_FILE",
@@ -34,6 +34,7 @@ const VARIABLES: [&str; 17] = [
     "DB_PASSWORD",
     "DB_NAME",
     "SECRET_KEY",
+    "USER_WRITES",
     "DEBUG",
     "RUST_LOG",
 ];
