@@ -18,7 +18,7 @@ use std::{
 const FLOORS: [&[&str]; 4] = [
     &["error", "clock", "cluster_slot", "id", "codec", "backoff", "names", "cache_key"],
     &["keys", "script", "client", "service", "listen", "wake"],
-    &["bloom", "counters", "leaderboard", "ring"],
+    &["bloom", "counters", "leaderboard", "pubsub", "ring"],
     &["cache"],
 ];
 
@@ -283,13 +283,12 @@ fn script_faults(script: &Declared, source: &str, libraries: &str) -> Vec<String
     }
 
     let all = format!("{libraries}{body}");
-    let calls: Vec<&str> =
-        all.split("redis.call('").skip(1).filter_map(|rest| rest.split('\'').next()).collect();
-    let does = |commands: &[&str]| calls.iter().any(|call| commands.contains(call));
+    let calls = commands(&all);
+    let does = |commands: &[&str]| calls.iter().any(|call| commands.contains(&call.as_str()));
     for call in &calls {
-        if ["KEYS", "SCAN", "HSCAN", "ZSCAN", "SSCAN"].contains(call) {
+        if ["KEYS", "SCAN", "HSCAN", "ZSCAN", "SSCAN"].contains(&call.as_str()) {
             faults.push("KEYS or SCAN in a script".into());
-        } else if ![&ADDING[..], &DRAINING, &READING].concat().contains(call) {
+        } else if ![&ADDING[..], &DRAINING, &READING].concat().contains(&call.as_str()) {
             faults.push(format!("{call} is not known to the rules: add it to its list"));
         }
     }
@@ -345,7 +344,8 @@ fn order_fault(body: &str, libraries: &str) -> Option<String> {
 }
 
 fn writes_in(lua: &str) -> bool {
-    ADDING.iter().chain(&DRAINING).any(|command| lua.contains(&format!("redis.call('{command}'")))
+    let writes = [&ADDING[..], &DRAINING].concat();
+    commands(lua).iter().any(|command| writes.contains(&command.as_str()))
 }
 
 /// The numbers behind `KEYS[` or `ARGV[` in a text.

@@ -148,6 +148,16 @@ impl Ground {
         Ok(calls)
     }
 
+    /// How many connections to all nodes are subscribed to this channel.
+    pub async fn subscribers(&self, channel: &str) -> io::Result<i64> {
+        let mut subscribers = 0;
+        for node in self.nodes() {
+            let counted = node.command(&["PUBSUB", "NUMSUB", channel]).await?;
+            subscribers += counted.list().get(1).and_then(Reply::int).unwrap_or_default();
+        }
+        Ok(subscribers)
+    }
+
     pub async fn kill(&self) -> io::Result<()> {
         for node in self.nodes() {
             node.kill().await?;
