@@ -1,10 +1,16 @@
 //! Live messages: who is subscribed hears everything, or is told what was missed.
 
 #![cfg(feature = "pubsub")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -89,11 +95,9 @@ async fn a_channel_is_subscribed_and_left_at_any_time_while_others_listen() {
 async fn nobody_listens(russet: &Russet, channel: &str) {
     let channel = format!("{}:{{pubsub:{channel}}}:messages", russet.namespace());
     let server = support::server().await;
-    eventually(LONG, async || {
-        match server.subscribers(&channel).await.unwrap() {
-            0 => Ok(()),
-            some => Err(format!("{some} listen")),
-        }
+    eventually(LONG, async || match server.subscribers(&channel).await.unwrap() {
+        0 => Ok(()),
+        some => Err(format!("{some} listen")),
     })
     .await;
 }
@@ -140,13 +144,23 @@ async fn names_and_patterns_of_any_bytes_hear_their_own_and_nothing_else() {
         assert_eq!(&message(subscription).await, name);
         assert_eq!(subscription.lag(), 0, "{name}");
     }
-    for name in &names {
+    // Of several channels there is no order on a Cluster, whose nodes pass messages on by themselves.
+    let mut heard = BTreeSet::new();
+    while heard.len() < names.len() {
         let OnChannel { channel, message } = message(&mut all).await;
-        assert_eq!((&channel, &message), (name, name));
+        assert_eq!(channel, message);
+        heard.extend(names.contains(&channel).then_some(channel));
     }
-    assert_eq!(message(&mut literal).await.channel, "[a]");
-    assert_eq!(message(&mut ending).await.channel, "a5");
-    assert_eq!((literal.lag(), ending.lag()), (0, 0));
+    for (subscription, channel) in [(&mut literal, "[a]"), (&mut ending, "a5")] {
+        pubsub.publish(channel, "last").await.unwrap();
+        loop {
+            let one = message(subscription).await;
+            assert_eq!(one.channel, channel);
+            if one.message == "last" {
+                break;
+            }
+        }
+    }
 
     for name in refused_names() {
         assert_eq!(pubsub.publish(&name, &1).await.unwrap_err().kind(), ErrorKind::Invalid);
@@ -320,7 +334,8 @@ async fn a_killed_connection_is_opened_again_on_any_ground() {
         ground.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await.unwrap();
         assert!(matches!(next(&mut alerts).await, Event::Gap));
         pubsub.publish("alerts", &round).await.unwrap();
-        assert_eq!(message(&mut alerts).await, round);
+        // An older one may come once more: it can reach another node of a Cluster later than the subscriber does.
+        while message(&mut alerts).await != round {}
     }
 }
 
@@ -342,10 +357,14 @@ async fn a_server_that_is_away_ends_subscribe_by_its_deadline_and_a_closed_handl
 
     let mut alerts = eventually(LONG, async || pubsub.subscribe::<u64>("alerts").await).await;
     eventually(LONG, async || pubsub.publish("alerts", &1).await).await;
+    eventually(LONG, async || if alerts.lag() > 0 { Ok(()) } else { Err("it did not come") }).await;
     russet.close().await;
     // What was there is read first.
     assert_eq!(message(&mut alerts).await, 1);
-    assert!(timeout(LONG, alerts.next()).await.unwrap().is_none());
+    // A publication whose answer was lost was tried again.
+    while let Some(event) = timeout(LONG, alerts.next()).await.unwrap() {
+        assert!(matches!(event, Event::Message(1)), "{event:?}");
+    }
     let closed = pubsub.subscribe::<u64>("alerts").await.unwrap_err();
     assert_eq!((closed.kind(), closed.advice()), (ErrorKind::Unreachable, Advice::GiveUp));
 }

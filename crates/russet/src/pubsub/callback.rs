@@ -47,11 +47,8 @@ impl Callback {
     }
 }
 
-async fn call_for_each<T, F, R>(
-    subscription: &mut Subscription<T>,
-    callback: &F,
-    signals: &Signals,
-) where
+async fn call_for_each<T, F, R>(subscription: &mut Subscription<T>, callback: &F, signals: &Signals)
+where
     F: Fn(Event<T>) -> R,
     R: Future<Output = Result<(), BoxError>>,
 {

@@ -7,7 +7,8 @@ pub enum Event<T> {
     /// Somebody published this.
     Message(T),
     /// The connection was lost and is there again: messages in between were missed. Everything from now on is heard, so
-    /// what is read after this event is not older than the next message.
+    /// what is read after this event is not older than the next message. (On a Cluster the last messages before the gap may
+    /// come once more: the new connection goes to another node, which they may reach later than the old one.)
     Gap,
     /// This subscriber was too slow: so many messages did not fit into its buffer and were dropped here.
     Lagged(u64),

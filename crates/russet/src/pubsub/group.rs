@@ -1,21 +1,10 @@
-use std::{
-    fmt,
-    future::IntoFuture,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, future::IntoFuture, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
-use super::{
-    delivery::Delivery,
-    message_id::Start,
-    record::decoded,
-    scripts,
-    topic::Topic,
-};
+use super::{delivery::Delivery, message_id::Start, record::decoded, scripts, topic::Topic};
 use crate::{
     codec::{Codec, Json},
     error::{Error, Result},
@@ -27,8 +16,8 @@ use crate::{
 const LEASE: Duration = Duration::from_secs(30);
 /// A wait looks for itself this often at the latest, should it not be woken.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Subscribers without a message that have not asked for so long are gone.
-const GONE_AFTER: Duration = Duration::from_secs(60);
+/// Subscribers without a message that have not asked for ten leases are gone, within these bounds.
+const GONE_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 /// The most messages of one claim.
 const MOST: usize = 1_000;
 /// Where a look for messages whose lease has ended begins, and what it says when it is at the end.
@@ -54,6 +43,7 @@ pub struct Group<T, C = Json> {
     /// When to look again for messages whose lease has ended; at once after one was found.
     reclaim_at: Instant,
     cursor: String,
+    gone_after: Duration,
     sweep_at: Instant,
 }
 
@@ -102,9 +92,10 @@ where
             group: group.into(),
             consumer,
             lease_ms: lease.as_millis() as u64,
+            gone_after: (10 * lease).clamp(GONE_AFTER[0], GONE_AFTER[1]),
             reclaim_at: now,
             cursor: FIRST_CURSOR.to_owned(),
-            sweep_at: now + GONE_AFTER,
+            sweep_at: now + (10 * lease).clamp(GONE_AFTER[0], GONE_AFTER[1]),
         })
     }
 }
@@ -181,7 +172,7 @@ where
     }
 
     /// Leaves the group in order: the subscriber is forgotten, unless it still holds messages. (One that only was dropped
-    /// is forgotten by the others, after a minute without a message in its hands.)
+    /// is forgotten by the others, after ten leases without a message in its hands, a minute at most.)
     ///
     /// # Errors
     /// As every write, see [`ErrorKind`](crate::ErrorKind).
@@ -196,8 +187,8 @@ where
         let topic = self.topic.clone();
         let inner = &topic.inner;
         let claimed = loop {
-            let reclaim =
-                (self.reclaim_at <= Instant::now()).then_some((self.lease_ms, self.cursor.as_str()));
+            let reclaim = (self.reclaim_at <= Instant::now())
+                .then_some((self.lease_ms, self.cursor.as_str()));
             let looked = reclaim.is_some();
             let call = scripts::claim(inner, &self.group, &self.consumer, most, reclaim);
             let answer: Option<Claimed> = inner.russet.run(call).await?;
@@ -260,14 +251,14 @@ where
         Ok(())
     }
 
-    /// Forgets subscribers that are gone, once a minute. It comes before a claim: what was claimed is not held up.
+    /// Forgets subscribers that are gone, now and then. It comes before a claim: what was claimed is not held up.
     async fn sweep(&mut self) {
         if self.sweep_at > Instant::now() {
             return;
         }
-        self.sweep_at = Instant::now() + GONE_AFTER;
+        self.sweep_at = Instant::now() + self.gone_after;
         let inner = &self.topic.inner;
-        let call = scripts::sweep(inner, &self.group, GONE_AFTER.as_millis() as u64);
+        let call = scripts::sweep(inner, &self.group, self.gone_after.as_millis() as u64);
         if let Err(why) = inner.russet.run::<u32>(call).await {
             tracing::debug!(topic = self.topic.name(), %why, "subscribers that are gone stay listed");
         }

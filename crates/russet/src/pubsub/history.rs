@@ -83,8 +83,7 @@ where
             true => Call::read("XRANGE", slot).key(log).arg(first).arg(last),
             false => Call::read("XREVRANGE", slot).key(log).arg(last).arg(first),
         };
-        let found: Vec<(String, Vec<Vec<u8>>)> =
-            russet.run(call.arg("COUNT").arg(self.n)).await?;
+        let found: Vec<(String, Vec<Vec<u8>>)> = russet.run(call.arg("COUNT").arg(self.n)).await?;
         let logged = found.into_iter().map(|(id, fields)| {
             let message = decoded(codec, self.topic.name(), &fields);
             Ok(Logged { id: scripts::id(&id)?, message })

@@ -7,7 +7,7 @@ use std::io;
 use russet::testing::{Reply, TestCluster, TestServer};
 
 /// The tests that cannot run on a Cluster, and why. Whatever else does not run there is a failure.
-pub const NOT_ON_A_CLUSTER: [(&str, &str); 21] = [
+pub const NOT_ON_A_CLUSTER: [(&str, &str); 25] = [
     (
         "a_miss_costs_three_round_trips_and_six_commands_and_a_hit_one_get",
         "counts at one proxy and resets the statistics of one server",
@@ -62,6 +62,19 @@ pub const NOT_ON_A_CLUSTER: [(&str, &str); 21] = [
         "a_million_members_cost_at_most_twice_what_ten_thousand_do",
         "compares the time of one server with itself",
     ),
+    (
+        "publish_tells_how_many_connections_of_the_node_heard_it",
+        "a subscriber may be at another node than the one asked",
+    ),
+    (
+        "a_cut_connection_gives_a_gap_and_messages_flow_again",
+        "cuts the one connection at one proxy",
+    ),
+    (
+        "a_server_that_is_away_ends_subscribe_by_its_deadline_and_a_closed_handle_ends_all",
+        "hangs at one proxy",
+    ),
+    ("a_pattern_that_is_not_allowed_harms_no_other_subscription", "makes a user of one server"),
 ];
 
 /// The servers of a test.
