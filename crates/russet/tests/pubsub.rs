@@ -21,7 +21,7 @@ use russet::{
     Advice, ErrorKind, Event, OnChannel, Overflow, PubSub, Russet, Subscription, metered, raw,
 };
 use serde::{Deserialize, Serialize};
-use support::{Ground, needs_one_server, refused_names, stage, strange_names};
+use support::{Ground, needs_one_server, patient, patient_stage, refused_names, strange_names};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -50,7 +50,7 @@ async fn message<T: std::fmt::Debug>(subscription: &mut Subscription<T>) -> T {
 
 #[tokio::test]
 async fn everything_published_after_subscribe_is_heard_in_order() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let pubsub = PubSub::new(&stage.russet);
     for round in 0..20 {
         let channel = format!("room {round}");
@@ -67,7 +67,7 @@ async fn everything_published_after_subscribe_is_heard_in_order() {
 
 #[tokio::test]
 async fn a_channel_is_subscribed_and_left_at_any_time_while_others_listen() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let pubsub = PubSub::new(&stage.russet);
     let mut first = pubsub.subscribe::<u64>("first").await.unwrap();
     let mut again = pubsub.subscribe::<u64>("first").await.unwrap();
@@ -107,10 +107,9 @@ async fn publish_tells_how_many_connections_of_the_node_heard_it() {
     if needs_one_server() {
         return;
     }
-    let stage = stage().await;
-    let namespace = stage.russet.namespace();
-    let other = Russet::builder().url(stage.server.url()).namespace(namespace);
-    let other = PubSub::new(&other.connect().await.unwrap());
+    let stage = patient_stage().await;
+    let other = patient(&stage.server.url(), stage.russet.namespace()).await;
+    let other = PubSub::new(&other);
     let pubsub = PubSub::new(&stage.russet);
     assert_eq!(pubsub.publish("counted", &1).await.unwrap(), 0);
     let _here = pubsub.subscribe::<u64>("counted").await.unwrap();
@@ -123,7 +122,7 @@ async fn publish_tells_how_many_connections_of_the_node_heard_it() {
 
 #[tokio::test]
 async fn names_and_patterns_of_any_bytes_hear_their_own_and_nothing_else() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let pubsub = PubSub::new(&stage.russet);
     let names = strange_names();
     let mut subscriptions = Vec::new();
@@ -172,7 +171,7 @@ async fn names_and_patterns_of_any_bytes_hear_their_own_and_nothing_else() {
 
 #[tokio::test]
 async fn what_cannot_be_read_is_an_event_and_what_is_too_large_is_not_sent() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let pubsub = PubSub::builder(&stage.russet).max_message_bytes(20).build().unwrap();
     let mut alerts = pubsub.subscribe::<Alert>("alerts").await.unwrap();
     let mut like = pubsub.subscribe_like::<Alert>("al*").await.unwrap();
@@ -198,7 +197,7 @@ async fn what_cannot_be_read_is_an_event_and_what_is_too_large_is_not_sent() {
 
 #[tokio::test]
 async fn a_slow_subscriber_loses_messages_is_told_how_many_and_costs_the_others_nothing() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let fast = PubSub::new(&stage.russet);
     let narrow = |overflow| PubSub::builder(&stage.russet).buffer(10).overflow(overflow).build();
     let (oldest, newest) = (Overflow::DropOldest, Overflow::DropNewest);
@@ -230,7 +229,7 @@ async fn a_slow_subscriber_loses_messages_is_told_how_many_and_costs_the_others_
 
 #[tokio::test]
 async fn callbacks_are_called_for_each_event_and_one_that_fails_or_panics_harms_nobody() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let pubsub = PubSub::new(&stage.russet);
     let (told, mut telling) = mpsc::unbounded_channel();
     let calls = Arc::new(AtomicU64::new(0));
@@ -288,7 +287,7 @@ async fn callbacks_are_called_for_each_event_and_one_that_fails_or_panics_harms_
 
 #[tokio::test]
 async fn a_subscription_is_a_stream() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let pubsub = PubSub::new(&stage.russet);
     let stream = pubsub.subscribe::<u64>("stream").await.unwrap();
     for number in 0..5 {
@@ -306,7 +305,13 @@ async fn a_cut_connection_gives_a_gap_and_messages_flow_again() {
     let server = TestServer::start().await.unwrap();
     let proxy = Proxy::to(&server).await.unwrap();
     let direct = PubSub::new(&Russet::connect(&server.url()).await.unwrap());
-    let behind = Russet::builder().url(proxy.url()).timeout(LONG).connect().await.unwrap();
+    let behind = Russet::builder()
+        .url(proxy.url())
+        .timeout(LONG)
+        .connect_timeout(LONG)
+        .connect()
+        .await
+        .unwrap();
     let behind = PubSub::new(&behind);
     let mut alerts = behind.subscribe::<u64>("alerts").await.unwrap();
     let mut like = behind.subscribe_like::<u64>("al*").await.unwrap();
@@ -318,7 +323,7 @@ async fn a_cut_connection_gives_a_gap_and_messages_flow_again() {
         eventually(LONG, async || if alerts.is_live() { Err("live") } else { Ok(()) }).await;
         direct.publish("alerts", &1_000).await.unwrap();
         proxy.heal().await.unwrap();
-        // What is published after the gap was told is heard.
+        // What is published after the gap was told is heard, above.
         assert!(matches!(next(&mut alerts).await, Event::Gap));
         assert!(alerts.is_live());
         assert!(matches!(next(&mut like).await, Event::Gap));
@@ -328,7 +333,7 @@ async fn a_cut_connection_gives_a_gap_and_messages_flow_again() {
 #[tokio::test]
 async fn a_killed_connection_is_opened_again_on_any_ground() {
     let ground = Ground::start().await.unwrap();
-    let pubsub = PubSub::new(&support::connect(&ground.url()).await);
+    let pubsub = PubSub::new(&patient(&ground.url(), "killed").await);
     let mut alerts = pubsub.subscribe::<u64>("alerts").await.unwrap();
     for round in 0..5 {
         ground.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await.unwrap();
@@ -346,7 +351,10 @@ async fn a_server_that_is_away_ends_subscribe_by_its_deadline_and_a_closed_handl
     }
     let server = TestServer::start().await.unwrap();
     let proxy = Proxy::to(&server).await.unwrap();
-    let russet = Russet::builder().url(proxy.url()).timeout(Duration::from_millis(300));
+    let russet = Russet::builder()
+        .url(proxy.url())
+        .timeout(Duration::from_millis(300))
+        .connect_timeout(LONG / 12);
     let russet = russet.connect().await.unwrap();
     let pubsub = PubSub::new(&russet);
     proxy.hang().await.unwrap();
@@ -370,6 +378,30 @@ async fn a_server_that_is_away_ends_subscribe_by_its_deadline_and_a_closed_handl
 }
 
 #[tokio::test]
+async fn a_publication_whose_answer_is_lost_is_unknown_and_not_sent_again() {
+    if needs_one_server() {
+        return;
+    }
+    let server = TestServer::start().await.unwrap();
+    let proxy = Proxy::to(&server).await.unwrap();
+    let heard = PubSub::new(&Russet::connect(&server.url()).await.unwrap());
+    let mut alerts = heard.subscribe::<u64>("alerts").await.unwrap();
+    let russet = Russet::builder()
+        .url(proxy.url())
+        .timeout(LONG)
+        .connect_timeout(LONG)
+        .connect()
+        .await
+        .unwrap();
+    let pubsub = PubSub::new(&russet);
+    proxy.drop_reply_after(0).await.unwrap();
+    let lost = pubsub.publish("alerts", &1).await.unwrap_err();
+    assert_eq!((lost.kind(), lost.advice()), (ErrorKind::Unknown, Advice::GiveUp));
+    pubsub.publish("alerts", &2).await.unwrap();
+    assert_eq!((message(&mut alerts).await, message(&mut alerts).await), (1, 2));
+}
+
+#[tokio::test]
 async fn a_pattern_that_is_not_allowed_harms_no_other_subscription() {
     if needs_one_server() {
         return;
@@ -378,7 +410,7 @@ async fn a_pattern_that_is_not_allowed_harms_no_other_subscription() {
     let user = "ACL SETUSER app on >secret ~* &russet:* &russet:{pubsub:ok*}:messages +@all";
     server.command(&user.split(' ').collect::<Vec<_>>()).await.unwrap();
     let russet = Russet::builder().url(server.url()).user("app").password("secret");
-    let russet = russet.timeout(LONG).connect().await.unwrap();
+    let russet = russet.timeout(LONG).connect_timeout(LONG).connect().await.unwrap();
     let pubsub = PubSub::new(&russet);
     let mut alerts = pubsub.subscribe::<u64>("ok then").await.unwrap();
     let refused = pubsub.subscribe_like::<u64>("not*").await.unwrap_err();

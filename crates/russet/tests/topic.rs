@@ -18,7 +18,7 @@ use russet::{
     Acked, Advice, Delivery, Durability, ErrorKind, Group, MessageId, Russet, Start, Topic,
     TopicStats, metered,
 };
-use support::{Ground, Stage, connect, refused_names, stage, strange_names};
+use support::{Ground, Stage, patient, patient_stage, refused_names, strange_names};
 use tokio::time::timeout;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -65,7 +65,7 @@ async fn somebody_waits(stage: &Stage, name: &str) {
 
 #[tokio::test]
 async fn every_group_reads_every_message_also_those_from_before_it_was_there() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     for name in strange_names() {
         let orders = topic(&stage.russet, &name);
         let ids = publish(&orders, 0..10).await;
@@ -89,7 +89,7 @@ async fn every_group_reads_every_message_also_those_from_before_it_was_there() {
 
 #[tokio::test]
 async fn of_the_subscribers_of_a_group_each_message_goes_to_one() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let orders = topic(&stage.russet, "shared");
     let mut readers = Vec::new();
     for _ in 0..4 {
@@ -125,7 +125,7 @@ async fn of_the_subscribers_of_a_group_each_message_goes_to_one() {
 
 #[tokio::test]
 async fn who_waits_is_woken_by_the_publisher_and_asks_for_nothing_meanwhile() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let orders = topic(&stage.russet, "woken");
     let mut group = orders.group("billing").await.unwrap();
     // It does not wait without the connection for messages, which is opened for the first wait.
@@ -146,7 +146,7 @@ async fn who_waits_is_woken_by_the_publisher_and_asks_for_nothing_meanwhile() {
 
 #[tokio::test]
 async fn a_message_costs_one_round_trip_to_publish_one_to_take_and_one_to_acknowledge() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let orders = topic(&stage.russet, "cheap");
     let mut group = orders.group("billing").await.unwrap();
     // Teaches the scripts.
@@ -173,8 +173,7 @@ async fn a_message_costs_one_round_trip_to_publish_one_to_take_and_one_to_acknow
 #[tokio::test]
 async fn subscriber_that_is_killed() {
     let Some(url) = worker_env("URL") else { return };
-    let namespace = worker_env("NAMESPACE").unwrap();
-    let russet = Russet::builder().url(url).namespace(namespace).connect().await.unwrap();
+    let russet = patient(&url, &worker_env("NAMESPACE").unwrap()).await;
     let mut group = topic(&russet, "killed").group("billing").lease(10 * SHORT).await.unwrap();
     loop {
         let mut batch = group.next_batch(7).await.unwrap();
@@ -191,7 +190,7 @@ async fn subscriber_that_is_killed() {
 
 #[tokio::test]
 async fn a_subscriber_killed_in_the_middle_misses_nothing() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let orders = topic(&stage.russet, "killed");
     let url = stage.server.url();
     let environment = [("URL", url.as_str()), ("NAMESPACE", stage.russet.namespace())];
@@ -247,7 +246,7 @@ fn note(line: &str, seen: &mut BTreeSet<u64>, held: &mut BTreeSet<u64>) {
 
 #[tokio::test]
 async fn an_acknowledgement_of_what_was_taken_over_says_so_and_changes_nothing() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let orders = topic(&stage.russet, "taken over");
     let mut slow = orders.group("billing").lease(SHORT).await.unwrap();
     let mut other = orders.group("billing").lease(SHORT).await.unwrap();
@@ -270,7 +269,7 @@ async fn an_acknowledgement_of_what_was_taken_over_says_so_and_changes_nothing()
 
 #[tokio::test]
 async fn an_extended_lease_keeps_a_message_for_longer_than_a_lease() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let orders = topic(&stage.russet, "extended");
     let lease = Duration::from_secs(2);
     let mut slow = orders.group("billing").lease(lease).await.unwrap();
@@ -296,7 +295,7 @@ async fn an_extended_lease_keeps_a_message_for_longer_than_a_lease() {
 
 #[tokio::test]
 async fn what_is_too_much_or_too_old_goes_when_others_come_and_a_group_that_missed_it_is_told() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let few = Topic::<u64>::builder(&stage.russet, "few").keep_at_most(100).build().unwrap();
     let mut group = few.group("slow").await.unwrap();
     publish(&few, 0..1_000).await;
@@ -311,7 +310,7 @@ async fn what_is_too_much_or_too_old_goes_when_others_come_and_a_group_that_miss
     let mut number = 300;
     eventually(LONG, async || {
         number = publish(&brief, number..number + 1).await.len() as u64 + number;
-        match brief.history(1).oldest_first().await.unwrap()[0].message.clone().unwrap() {
+        match brief.history(1).oldest_first().await.unwrap()[0].message().copied().unwrap() {
             0 => Err("the first is still there"),
             _ => Ok(()),
         }
@@ -352,7 +351,7 @@ async fn what_is_too_much_or_too_old_goes_when_others_come_and_a_group_that_miss
 
 #[tokio::test]
 async fn a_group_reads_from_where_it_is_told_and_once_more_after_a_replay() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let orders = topic(&stage.russet, "replayed");
     let ids = publish(&orders, 0..5).await;
     // Another millisecond than all before.
@@ -390,12 +389,12 @@ async fn a_group_reads_from_where_it_is_told_and_once_more_after_a_replay() {
 
 #[tokio::test]
 async fn the_history_is_read_from_both_ends_page_by_page() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let room = topic(&stage.russet, "room");
     assert!(room.history(10).await.unwrap().is_empty());
     let ids = publish(&room, 0..10).await;
     let numbers = |page: Vec<russet::Logged<u64>>| -> Vec<u64> {
-        page.into_iter().map(|logged| logged.message.unwrap()).collect()
+        page.into_iter().map(|logged| logged.into_message().unwrap()).collect()
     };
     assert_eq!(numbers(room.history(3).await.unwrap()), [9, 8, 7]);
     assert_eq!(numbers(room.history(3).before(ids[7]).await.unwrap()), [6, 5, 4]);
@@ -411,7 +410,7 @@ async fn the_history_is_read_from_both_ends_page_by_page() {
 
 #[tokio::test]
 async fn what_cannot_be_read_reaches_the_handler_as_such_until_it_is_acknowledged() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let orders = topic(&stage.russet, "poison");
     let log = stage.key("topic:poison", "log");
     for fields in [
@@ -438,15 +437,15 @@ async fn what_cannot_be_read_reaches_the_handler_as_such_until_it_is_acknowledge
     };
     assert!(again.deliveries() >= 2);
     let history = orders.history(4).oldest_first().await.unwrap();
-    let read: Vec<_> = history.iter().map(|logged| logged.message.clone().ok()).collect();
+    let read: Vec<_> = history.iter().map(|logged| logged.message().copied().ok()).collect();
     assert_eq!(read, [None, None, None, Some(7)]);
-    let why = history[1].message.clone().unwrap_err().to_string();
+    let why = history[1].message().unwrap_err().to_string();
     assert!(why.contains("unknown version 2"), "{why}");
 }
 
 #[tokio::test]
 async fn who_leaves_is_forgotten_but_not_what_it_holds() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let orders = topic(&stage.russet, "left");
     let subscribers = async || orders.stats().await.unwrap().groups[0].subscribers;
     let mut holds = orders.group("billing").lease(SHORT).await.unwrap();
@@ -476,7 +475,7 @@ async fn who_leaves_is_forgotten_but_not_what_it_holds() {
 
 #[tokio::test]
 async fn a_topic_that_is_deleted_is_made_again_by_who_waits_and_a_group_that_is_removed_is_not() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let orders = topic(&stage.russet, "deleted");
     assert_eq!(orders.stats().await.unwrap(), TopicStats::default());
     assert!(!orders.remove_group("billing").await.unwrap());
@@ -498,7 +497,7 @@ async fn a_topic_that_is_deleted_is_made_again_by_who_waits_and_a_group_that_is_
 #[tokio::test]
 async fn a_full_server_refuses_to_publish_and_still_hands_out_what_it_has() {
     let ground = Ground::start().await.unwrap();
-    let russet = connect(&ground.url()).await;
+    let russet = patient(&ground.url(), "full").await;
     let orders = topic(&russet, "full");
     publish(&orders, 0..3).await;
     let mut group = orders.group("billing").await.unwrap();
@@ -514,7 +513,7 @@ async fn a_full_server_refuses_to_publish_and_still_hands_out_what_it_has() {
 
 #[tokio::test]
 async fn publishing_says_how_durable_it_was() {
-    let stage = stage().await;
+    let stage = patient_stage().await;
     let wanted = Durability::Replicated { replicas: 1, timeout: SHORT };
     let orders = topic(&stage.russet.durability(wanted), "durable");
     let published = orders.publish(&1).await.unwrap();
@@ -527,7 +526,13 @@ async fn publishing_says_how_durable_it_was() {
 async fn a_server_that_was_restarted_goes_on_with_what_was_published() {
     let server = russet::testing::TestServer::builder().arg("appendonly", "yes");
     let server = server.arg("appendfsync", "always").start().await.unwrap();
-    let russet = Russet::builder().url(server.url()).timeout(LONG).connect().await.unwrap();
+    let russet = Russet::builder()
+        .url(server.url())
+        .timeout(LONG)
+        .connect_timeout(LONG)
+        .connect()
+        .await
+        .unwrap();
     let orders = topic(&russet, "restarted");
     let mut group = orders.group("billing").lease(SHORT).await.unwrap();
     publish(&orders, 0..3).await;

@@ -34,8 +34,25 @@ pub struct History<T, C = Json> {
 pub struct Logged<T> {
     /// Its id, which says when it was published.
     pub id: MessageId,
-    /// What it says; an error when it is none of this type.
-    pub message: Result<T>,
+    message: Result<T>,
+}
+
+impl<T> Logged<T> {
+    /// The message.
+    ///
+    /// # Errors
+    /// `Codec` when what was published is none of this type.
+    pub fn message(&self) -> Result<&T> {
+        self.message.as_ref().map_err(Clone::clone)
+    }
+
+    /// The same, without the id.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn into_message(self) -> Result<T> {
+        self.message
+    }
 }
 
 impl<T, C> History<T, C> {

@@ -134,9 +134,9 @@ where
     ///     room.publish(&text.to_owned()).await?;
     /// }
     /// let latest = room.history(2).await?;
-    /// assert_eq!(latest[0].message.as_ref()?, "three");
+    /// assert_eq!(latest[0].message()?, "three");
     /// let earlier = room.history(2).before(latest[1].id).await?;
-    /// assert_eq!(earlier[0].message.as_ref()?, "one");
+    /// assert_eq!(earlier[0].message()?, "one");
     /// # Ok(()) }
     /// ```
     pub fn history(&self, n: usize) -> History<T, C> {

@@ -7,7 +7,7 @@ use std::io;
 use russet::testing::{Reply, TestCluster, TestServer};
 
 /// The tests that cannot run on a Cluster, and why. Whatever else does not run there is a failure.
-pub const NOT_ON_A_CLUSTER: [(&str, &str); 25] = [
+pub const NOT_ON_A_CLUSTER: [(&str, &str); 26] = [
     (
         "a_miss_costs_three_round_trips_and_six_commands_and_a_hit_one_get",
         "counts at one proxy and resets the statistics of one server",
@@ -74,6 +74,7 @@ pub const NOT_ON_A_CLUSTER: [(&str, &str); 25] = [
         "a_server_that_is_away_ends_subscribe_by_its_deadline_and_a_closed_handle_ends_all",
         "hangs at one proxy",
     ),
+    ("a_publication_whose_answer_is_lost_is_unknown_and_not_sent_again", "loses it at one proxy"),
     ("a_pattern_that_is_not_allowed_harms_no_other_subscription", "makes a user of one server"),
 ];
 
