@@ -61,7 +61,7 @@
 //! # Connections of a process
 //!
 //! A [`Russet`] and all its clones share one multiplexed connection for calls. A second one, for messages, is opened when
-//! a block first waits for something, as a cache does for another process's load. No call parks a connection, so two for
+//! a block first waits for something, as a cache does for another process's load, or somebody subscribes. No call parks a connection, so two for
 //! each handle is all that a server's `maxclients` must allow.
 //!
 //! # More
@@ -156,6 +156,9 @@ mod guide {
     mod statistics {}
     #[doc = include_str!("../../../docs/guide/operations.md")]
     mod operations {}
+    #[cfg(feature = "pubsub")]
+    #[doc = include_str!("../../../docs/guide/messaging.md")]
+    mod messaging {}
     #[cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
     #[doc = include_str!("../../../docs/guide/testing.md")]
     mod testing {}
