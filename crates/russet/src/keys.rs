@@ -26,6 +26,9 @@
 //! | `{counters:<group>}:day:<date>` | zset | TTL | `counters` |
 //! | `{counters:<group>}:month:<year and month>` | zset | TTL | `counters` |
 //! | `{leaderboard:<name>}:scores` | zset | the application | `leaderboard` |
+//! | `{pubsub:<name>}:messages` | channel | the subscribers | `pubsub` |
+//! | `{topic:<name>}:log` | stream | TTL | `pubsub` |
+//! | `{topic:<name>}:waiters` | hash | TTL | `pubsub` |
 //! | `{inbox:<process>}:news` | channel | the process | `wake` |
 
 use std::{fmt, sync::Arc};
@@ -129,6 +132,7 @@ pub(crate) fn must_expire(key: &str) -> bool {
         Some("bloom") => part == "rebuilder",
         Some("cache") => !["dirty", "writes", "sequence", "dead"].contains(&part),
         Some("counters") => part != "total",
+        Some("topic") => true,
         _ => false,
     }
 }
@@ -261,6 +265,53 @@ pub(crate) mod leaderboard {
     /// Zset: members by their score. Ends with its last member; the application removes them.
     pub(crate) fn scores() -> Part {
         Part("scores".into())
+    }
+}
+
+/// Channels of live messages.
+#[cfg(feature = "pubsub")]
+pub(crate) mod pubsub {
+    use percent_encoding::percent_decode_str;
+
+    use super::{Namespace, Part, Slot, encode};
+    use crate::error::Result;
+
+    /// Channel: what is published to it. Nothing is stored.
+    pub(crate) fn messages(namespace: &Namespace, name: &str) -> Result<(Slot, Part)> {
+        Ok((Slot::of(namespace, "pubsub", name)?, Part(PART.into())))
+    }
+
+    /// What the names of the channels are like, for the server: each `*` of the pattern stands for any bytes, and nothing
+    /// else of it is special.
+    pub(crate) fn like(namespace: &Namespace, pattern: &str) -> String {
+        let encoded: Vec<_> = pattern.split('*').map(encode).collect();
+        Slot::tagged(namespace, &["pubsub:", &encoded.join("*")].concat()).key(&Part(PART.into()))
+    }
+
+    /// The name of a channel, from what it is called in the server.
+    pub(crate) fn name(namespace: &Namespace, channel: &str) -> Option<String> {
+        let rest = channel.strip_prefix(namespace.as_str())?.strip_prefix(":{pubsub:")?;
+        let encoded = rest.strip_suffix(PART)?.strip_suffix("}:")?;
+        Some(percent_decode_str(encoded).decode_utf8().ok()?.into_owned())
+    }
+
+    const PART: &str = "messages";
+}
+
+/// Keys of a topic.
+#[cfg(feature = "pubsub")]
+pub(crate) mod topic {
+    use super::Part;
+
+    /// Stream: the messages, and how far each group has read. Ends by its TTL when nothing was published for the time that
+    /// messages are kept.
+    pub(crate) fn log() -> Part {
+        Part("log".into())
+    }
+
+    /// Hash: who waits for a message, by consumer. Ends by a TTL.
+    pub(crate) fn waiters() -> Part {
+        Part("waiters".into())
     }
 }
 

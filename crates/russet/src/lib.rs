@@ -35,6 +35,8 @@
 //! | [`HashRing`] | which of several nodes a key belongs to: even, weighted, the same in every process | `ring` |
 //! | [`Counters`] | counts by minute, hour, day and month, their series and the largest of them | `counters` |
 //! | [`Leaderboard`] | members by score: rank, page, neighbours, a maximal size | `leaderboard` |
+//! | [`PubSub`] | messages for who is there: typed, by channel or pattern, with a word for what was missed | `pubsub` |
+//! | [`Topic`] | durable messages: groups, replay, history, nothing lost with a subscriber | `pubsub` |
 //! | `testing` | throw-away servers, a network to break and processes to kill, for your own tests | `testing` |
 //!
 //! All features but `testing` are on by default, and `cache` brings `bloom` and `ring`; a service that wants a counter
@@ -59,7 +61,7 @@
 //! # Connections of a process
 //!
 //! A [`Russet`] and all its clones share one multiplexed connection for calls. A second one, for messages, is opened when
-//! a block first waits for something, as a cache does for another process's load. No call parks a connection, so two for
+//! a block first waits for something, as a cache does for another process's load, or somebody subscribes. No call parks a connection, so two for
 //! each handle is all that a server's `maxclients` must allow.
 //!
 //! # More
@@ -69,7 +71,12 @@
 
 // A build without some of the blocks leaves parts of the ground unused.
 #![cfg_attr(
-    not(all(feature = "cache", feature = "counters", feature = "leaderboard")),
+    not(all(
+        feature = "cache",
+        feature = "counters",
+        feature = "leaderboard",
+        feature = "pubsub"
+    )),
     allow(dead_code, unused_imports, unused_macros)
 )]
 
@@ -99,6 +106,8 @@ mod cache;
 mod counters;
 #[cfg(feature = "leaderboard")]
 mod leaderboard;
+#[cfg(feature = "pubsub")]
+mod pubsub;
 #[cfg(feature = "ring")]
 mod ring;
 
@@ -124,6 +133,12 @@ pub use error::{Advice, BoxError, Error, ErrorKind, Result};
 pub use counters::{Counters, CountersBuilder, Counts, Granularity, Point, Top};
 #[cfg(feature = "leaderboard")]
 pub use leaderboard::{Leaderboard, LeaderboardBuilder, Ranked, Standing};
+#[cfg(feature = "pubsub")]
+pub use pubsub::{
+    Acked, Callback, Delivery, Event, Group, GroupOptions, GroupStats, History, Logged, MessageId,
+    OnChannel, Overflow, PubSub, PubSubBuilder, Published, Start, Subscription, Topic,
+    TopicBuilder, TopicStats,
+};
 #[cfg(feature = "ring")]
 pub use ring::HashRing;
 
@@ -141,6 +156,9 @@ mod guide {
     mod statistics {}
     #[doc = include_str!("../../../docs/guide/operations.md")]
     mod operations {}
+    #[cfg(feature = "pubsub")]
+    #[doc = include_str!("../../../docs/guide/messaging.md")]
+    mod messaging {}
     #[cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
     #[doc = include_str!("../../../docs/guide/testing.md")]
     mod testing {}

@@ -6,7 +6,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -14,8 +14,8 @@ use std::{
 use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
-    client::{Messages, Subscription},
-    error::Result,
+    client::{Channels, Message, Messages, Subscription},
+    error::{Advice, Error, Result},
     service::{Rest, Service, Signals},
 };
 
@@ -30,8 +30,25 @@ pub(crate) enum Heard<'a> {
     Gap,
 }
 
-/// Called for everything that is heard, one at a time for all listeners of a process: it must not wait.
-type Ear = Arc<dyn Fn(Heard<'_>) + Send + Sync>;
+/// Called for everything that is heard, one at a time for all listeners of a process: it must not wait. It is dropped
+/// when nothing more will be heard.
+pub(crate) trait Ear: Send + Sync {
+    /// A message says on which channel it came, which is news to who listens to a pattern.
+    fn hear(&self, channel: &str, heard: Heard<'_>);
+
+    /// The server does not allow this user to listen. It is asked again with the next connection, but for a pattern:
+    /// who listens to one is dropped after this.
+    fn refused(&self, _why: &Error) {}
+}
+
+/// An ear for the one channel.
+struct Plain<F>(F);
+
+impl<F: Fn(Heard<'_>) + Send + Sync> Ear for Plain<F> {
+    fn hear(&self, _: &str, heard: Heard<'_>) {
+        (self.0)(heard);
+    }
+}
 
 /// All listeners of a process. The connection is opened for the first one, and closed after the last.
 pub(crate) struct Listeners {
@@ -42,7 +59,9 @@ pub(crate) struct Listeners {
 
 struct Shared {
     subscription: Subscription,
-    channels: Mutex<HashMap<String, Vec<Listening>>>,
+    channels: Mutex<HashMap<Channels, Vec<Listening>>>,
+    /// Set under the lock of the channels: none is added later.
+    closed: AtomicBool,
     /// A channel was added, or left.
     changed: Notify,
     last: AtomicU64,
@@ -50,14 +69,14 @@ struct Shared {
 
 struct Listening {
     id: u64,
-    ear: Ear,
+    ear: Arc<dyn Ear>,
     is_live: bool,
 }
 
 /// Listens until it is dropped.
 pub(crate) struct Listener {
     shared: Arc<Shared>,
-    channel: String,
+    channels: Channels,
     id: u64,
 }
 
@@ -66,6 +85,7 @@ impl Listeners {
         let shared = Shared {
             subscription,
             channels: Mutex::default(),
+            closed: AtomicBool::new(false),
             changed: Notify::new(),
             last: AtomicU64::new(0),
         };
@@ -78,10 +98,21 @@ impl Listeners {
         channel: &str,
         ear: impl Fn(Heard<'_>) + Send + Sync + 'static,
     ) -> Listener {
+        self.listen_to(Channels::One(channel.to_owned()), Plain(ear))
+    }
+
+    /// The same for a channel or a pattern, and an ear that wants to know more.
+    pub(crate) fn listen_to(&self, channels: Channels, ear: impl Ear + 'static) -> Listener {
         let shared = self.shared.clone();
         let id = shared.last.fetch_add(1, Ordering::Relaxed);
         let listening = Listening { id, ear: Arc::new(ear), is_live: false };
-        shared.lock().entry(channel.to_owned()).or_default().push(listening);
+        let mut all = shared.lock();
+        if shared.closed.load(Ordering::Relaxed) {
+            drop(all);
+            return Listener { shared, channels, id };
+        }
+        all.entry(channels.clone()).or_default().push(listening);
+        drop(all);
         shared.changed.notify_one();
         self.listening.get_or_init(|| {
             let shared = shared.clone();
@@ -90,13 +121,29 @@ impl Listeners {
                 async move { shared.connection(signals).await }
             })
         });
-        Listener { shared, channel: channel.to_owned(), id }
+        Listener { shared, channels, id }
     }
 
-    /// Ends the connection, for all.
+    /// Ends the connection, for all: the ears are dropped.
     pub(crate) async fn close(&self) {
+        let left = {
+            let mut all = self.shared.lock();
+            self.shared.closed.store(true, Ordering::Relaxed);
+            std::mem::take(&mut *all)
+        };
         if let Some(listening) = self.listening.get() {
             listening.join().await;
+        }
+        for one in left.values().flatten() {
+            one.tell_gap();
+        }
+    }
+}
+
+impl Listening {
+    fn tell_gap(&self) {
+        if self.is_live {
+            self.ear.hear("", Heard::Gap);
         }
     }
 }
@@ -134,7 +181,7 @@ impl Shared {
                     () = signals.stop.cancelled() => return Ok(()),
                     () = self.changed.notified() => break,
                     message = messages.next() => match message {
-                        Some((channel, message)) => self.tell(&channel, Heard::Message(&message)),
+                        Some(message) => self.tell(&message),
                         None => return Ok(()),
                     }
                 }
@@ -146,16 +193,33 @@ impl Shared {
     async fn follow(
         &self,
         messages: &mut Messages,
-        subscribed: &mut HashSet<String>,
+        subscribed: &mut HashSet<Channels>,
     ) -> Result<()> {
-        let wanted: HashSet<_> = self.lock().keys().cloned().collect();
+        let mut wanted: HashSet<_> = self.lock().keys().cloned().collect();
         let left: Vec<_> = subscribed.difference(&wanted).cloned().collect();
         if !left.is_empty() {
             messages.unsubscribe(&left).await?;
         }
-        let new: Vec<_> = wanted.difference(subscribed).cloned().collect();
-        if !new.is_empty() {
-            messages.subscribe(&new).await?;
+        let new = wanted.difference(subscribed).cloned();
+        let (names, patterns): (Vec<_>, Vec<_>) =
+            new.partition(|channels| matches!(channels, Channels::One(_)));
+        if !names.is_empty() {
+            let answer = messages.subscribe(&names).await;
+            if let Err(why) = answer {
+                names.iter().for_each(|name| self.tell_refused(name, &why));
+                return Err(why);
+            }
+        }
+        // One by one: an ACL may allow one pattern and not the next, and the others do not suffer for it.
+        for pattern in patterns {
+            match messages.subscribe(std::slice::from_ref(&pattern)).await {
+                Err(why) if why.advice() == Advice::GiveUp => {
+                    wanted.remove(&pattern);
+                    self.tell_refused(&pattern, &why);
+                    self.lock().remove(&pattern);
+                }
+                answer => answer?,
+            }
         }
         *subscribed = wanted;
         let mut live = Vec::new();
@@ -167,17 +231,26 @@ impl Shared {
                 live.push(one.ear.clone());
             }
         }
-        live.iter().for_each(|ear| ear(Heard::Live));
+        live.iter().for_each(|ear| ear.hear("", Heard::Live));
         Ok(())
     }
 
-    fn tell(&self, channel: &str, heard: Heard<'_>) {
-        // Called without the lock: an ear may end a listener.
-        let ears: Vec<_> = match self.lock().get(channel) {
-            Some(listening) => listening.iter().map(|one| one.ear.clone()).collect(),
-            None => return,
-        };
-        ears.iter().for_each(|ear| ear(heard));
+    fn tell(&self, message: &Message) {
+        for ear in self.ears(&message.heard_for) {
+            ear.hear(&message.channel, Heard::Message(&message.payload));
+        }
+    }
+
+    fn tell_refused(&self, channels: &Channels, why: &Error) {
+        if why.advice() == Advice::GiveUp {
+            self.ears(channels).iter().for_each(|ear| ear.refused(why));
+        }
+    }
+
+    /// They are called without the lock: an ear may end a listener.
+    fn ears(&self, channels: &Channels) -> Vec<Arc<dyn Ear>> {
+        let all = self.lock();
+        all.get(channels).into_iter().flatten().map(|one| one.ear.clone()).collect()
     }
 
     fn tell_all_of_the_gap(&self) {
@@ -186,10 +259,10 @@ impl Shared {
             one.is_live = false;
             ears.push(one.ear.clone());
         }
-        ears.iter().for_each(|ear| ear(Heard::Gap));
+        ears.iter().for_each(|ear| ear.hear("", Heard::Gap));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<Listening>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Channels, Vec<Listening>>> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -197,10 +270,10 @@ impl Shared {
 impl Drop for Listener {
     fn drop(&mut self) {
         let mut channels = self.shared.lock();
-        if let Some(listening) = channels.get_mut(&self.channel) {
+        if let Some(listening) = channels.get_mut(&self.channels) {
             listening.retain(|one| one.id != self.id);
             if listening.is_empty() {
-                channels.remove(&self.channel);
+                channels.remove(&self.channels);
                 self.shared.changed.notify_one();
             }
         }

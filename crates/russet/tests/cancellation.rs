@@ -1,7 +1,7 @@
 //! Cancellation is a fault like any other: the future of every call is dropped at every point at which it waits, and
 //! the next call on the handle gets its own answer, and nothing is left behind.
 
-#![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
+#![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard", feature = "pubsub"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
@@ -13,9 +13,10 @@ use std::time::{Duration, SystemTime};
 
 use russet::testing::eventually;
 use russet::{
-    BoxError, Cache, Counters, Durability, Granularity, Leaderboard, Loader, Russet, raw,
+    BoxError, Cache, Counters, Durability, Event, Granularity, Leaderboard, Loader, OnChannel,
+    PubSub, Russet, Start, Topic, raw,
 };
-use support::{Ground, connect, public_methods};
+use support::{Ground, connect, patient, public_methods};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -51,6 +52,8 @@ struct Blocks {
     cache: Cache<u64, u64>,
     counters: Counters,
     board: Leaderboard,
+    live: PubSub,
+    topic: Topic<u64>,
 }
 
 fn blocks(russet: Russet) -> Blocks {
@@ -60,13 +63,15 @@ fn blocks(russet: Russet) -> Blocks {
         cache: Cache::builder(&russet, "squares").loader(Squares).build().unwrap(),
         counters: Counters::builder(&russet, "site").build().unwrap(),
         board: Leaderboard::builder(&russet, "game").build().unwrap(),
+        live: PubSub::new(&russet),
+        topic: Topic::builder(&russet, "orders").build().unwrap(),
         russet,
     }
 }
 
 /// Every public call that waits for something, by name. Each round takes keys of its own, so that misses stay misses.
 fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
-    let Blocks { russet, durable, cache, counters, board } = blocks;
+    let Blocks { russet, durable, cache, counters, board, live, topic } = blocks;
     let now = SystemTime::now();
     macro_rules! calls {
         ($($name:literal: $call:expr),+ $(,)?) => {
@@ -125,19 +130,58 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "board rank": board.rank("me"),
         "board score": board.score("me"),
         "board count": board.count(),
+        "live publish": live.publish("alerts", &1),
+        "live subscribe": live.subscribe::<u64>("alerts"),
+        "live subscribe_like": live.subscribe_like::<u64>("al*"),
+        "live on": live.on("alerts", async |_: Event<u64>| Ok(())),
+        "live on_like": live.on_like("al*", async |_: Event<OnChannel<u64>>| Ok(())),
+        "topic publish": topic.publish(&1),
+        "topic group": topic.group("billing"),
+        "topic history": topic.history(10),
+        "topic replay": topic.replay("billing", Start::Now),
+        "topic stats": topic.stats(),
+        "topic remove_group": topic.remove_group("billing"),
+        "topic delete": topic.delete(),
+        "deliveries": take(topic, round),
     }
 }
 
+/// The calls of a subscriber and of what it takes, in a group that nobody else has.
+async fn take(topic: &Topic<u64>, round: u64) -> Result<(), russet::Error> {
+    let mut group = topic.group(&round.to_string()).await?;
+    topic.publish(&round).await?;
+    let first = group.next().await?;
+    first.extend().await?;
+    first.ack().await?;
+    topic.publish(&round).await?;
+    let _ = group.next_batch(10).await?;
+    let _ = group.try_next_batch(10).await?;
+    group.leave().await
+}
+
 /// What waits for nothing.
-const AT_ONCE: [&str; 4] =
-    ["Cache::builder", "Cache::stats", "Counters::builder", "Leaderboard::builder"];
+const AT_ONCE: [&str; 7] = [
+    "Cache::builder",
+    "Cache::stats",
+    "Counters::builder",
+    "Leaderboard::builder",
+    "PubSub::new",
+    "PubSub::builder",
+    "Topic::builder",
+];
 
 #[tokio::test]
 async fn every_public_call_is_dropped() {
     let server = Ground::start().await.unwrap();
     let blocks = blocks(connect(&server.url()).await);
     let listed: Vec<_> = calls(&blocks, 0).into_iter().map(|(name, _)| name).collect();
-    for (block, word) in [("Cache", "cache"), ("Counters", "counters"), ("Leaderboard", "board")] {
+    for (block, word) in [
+        ("Cache", "cache"),
+        ("Counters", "counters"),
+        ("Leaderboard", "board"),
+        ("PubSub", "live"),
+        ("Topic", "topic"),
+    ] {
         for method in public_methods(block) {
             let name = method.replace(&format!("{block}::"), &format!("{word} "));
             let known = listed.contains(&name.as_str()) || AT_ONCE.contains(&method.as_str());
@@ -162,8 +206,7 @@ async fn answers_are_in_step(blocks: &Blocks, what: &str, at: u32) {
 #[tokio::test]
 async fn a_call_dropped_at_any_point_leaves_the_handle_in_step_and_nothing_behind() {
     let server = Ground::start().await.unwrap();
-    let russet = connect(&server.url()).await;
-    let blocks = blocks(russet);
+    let blocks = blocks(patient(&server.url(), "dropped").await);
     let (mut drops, mut round) = (0, 0);
     for number in 0..calls(&blocks, 0).len() {
         for polls in 1.. {
@@ -191,6 +234,17 @@ async fn a_call_dropped_at_any_point_leaves_the_handle_in_step_and_nothing_behin
         Ok(())
     })
     .await;
+    // No subscription is left either.
+    eventually(LONG, async || {
+        let Ground::One(server) = &server else { return Ok(()) };
+        let channels = server.command(&["PUBSUB", "CHANNELS", "*{pubsub:*"]).await.unwrap();
+        let patterns = server.command(&["PUBSUB", "NUMPAT"]).await.unwrap();
+        match (channels.texts().len(), patterns.int()) {
+            (0, Some(0)) => Ok(()),
+            left => Err(format!("{left:?} are subscribed")),
+        }
+    })
+    .await;
     // Data, durable and control, and the connection that asks.
     if let Ground::One(server) = &server {
         let clients = server.command(&["CLIENT", "LIST", "TYPE", "normal"]).await.unwrap();
@@ -203,10 +257,8 @@ async fn a_call_dropped_at_any_point_leaves_the_handle_in_step_and_nothing_behin
 #[tokio::test]
 async fn a_waiter_dropped_at_any_point_is_forgotten() {
     let server = Ground::start().await.unwrap();
-    let (one, two) = (connect(&server.url()).await, connect(&server.url()).await);
-    let namespace = one.namespace().to_owned();
-    drop(two);
-    let two = Russet::builder().url(server.url()).namespace(namespace).connect().await.unwrap();
+    // A short deadline would end a wait on a busy machine.
+    let (one, two) = (patient(&server.url(), "x").await, patient(&server.url(), "x").await);
     let users =
         |russet| Cache::<u64, u64>::builder(russet, "users").fill_lease(LONG).build().unwrap();
     let (here, there) = (users(&one), users(&two));

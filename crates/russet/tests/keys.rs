@@ -1,7 +1,7 @@
 //! `docs/keys.md` against the server: every key that the library makes, what it looks like, and what a user needs
 //! to be allowed.
 
-#![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
+#![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard", feature = "pubsub"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,9 +18,9 @@ use std::{
 };
 
 use russet::{
-    Advice, Backlog, BloomFilter, BoxError, Cache, Counters, DeadNode, ErrorKind, Granularity,
-    ItemSource, Json, Leaderboard, Loader, NodeAnswer, PutItem, Russet, ShardedCache, Write,
-    WritePolicy, Writer, raw,
+    Acked, Advice, Backlog, BloomFilter, BoxError, Cache, Counters, DeadNode, ErrorKind, Event,
+    Granularity, ItemSource, Json, Leaderboard, Loader, NodeAnswer, OnChannel, Overflow, PubSub,
+    PutItem, Russet, ShardedCache, Start, Subscription, Topic, Write, WritePolicy, Writer, raw,
     testing::{Reply, TestServer, eventually},
 };
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -42,6 +42,7 @@ async fn every_key_is_a_row_of_the_table_and_the_acl_is_enough() {
     every_call_of_the_bloom(&stage, &russet, &mut seen).await;
     every_call_of_the_counters(&russet).await;
     every_call_of_the_leaderboard(&russet).await;
+    every_call_of_the_pubsub(&stage, &russet, &mut seen).await;
     assert_eq!(russet.health().await.unwrap().role, "master");
     stage.observe(&mut seen).await;
 
@@ -151,6 +152,7 @@ fn every_public_call_is_made_here() {
         ("bloom", "every_call_of_the_bloom"),
         ("counters", "every_call_of_the_counters"),
         ("leaderboard", "every_call_of_the_leaderboard"),
+        ("pubsub", "every_call_of_the_pubsub"),
     ] {
         let (_, made) = calls.split_once(&["async fn ", function, "("].concat()).unwrap();
         let (made, _) = made.split_once("\n}\n").unwrap();
@@ -663,4 +665,51 @@ async fn every_call_of_the_leaderboard(russet: &Russet) {
     assert_eq!(board.rank("player: 1").await.unwrap(), Some(1));
     assert_eq!(board.score("player: 1").await.unwrap(), Some(1_200.0));
     assert_eq!(board.count().await.unwrap(), 2);
+}
+
+async fn every_call_of_the_pubsub(stage: &Stage, russet: &Russet, seen: &mut BTreeSet<String>) {
+    let builder = PubSub::builder(russet).codec(Json).buffer(10).buffer_bytes(1_000);
+    let live = builder.overflow(Overflow::DropNewest).max_message_bytes(100).build().unwrap();
+    let mut alerts: Subscription<u64> = live.subscribe("alerts: a}{*").await.unwrap();
+    // The pattern that the user of the page may listen to.
+    let like: Subscription<OnChannel<u64>> = live.subscribe_like("*").await.unwrap();
+    let on = live.on("alerts: a}{*", async |_: Event<u64>| Ok(())).await;
+    let on_like = live.on_like("*", async |_: Event<OnChannel<u64>>| Ok(())).await;
+    stage.observe(seen).await;
+    PubSub::new(russet).publish("alerts: a}{*", &7).await.unwrap();
+    assert_eq!(alerts.next().await.unwrap().into_message(), Some(7));
+    assert!(alerts.is_live() && alerts.lag() == 0 && like.is_live());
+    on.unwrap().stop().await;
+    on_like.unwrap().stop().await;
+
+    let orders = Topic::<u64>::builder(russet, "orders: a}{*").codec(Json).keep_at_most(1_000);
+    let orders = orders.keep_for(Duration::from_secs(7 * 86_400)).max_message_bytes(100);
+    let orders = orders.build().unwrap();
+    let mut group = orders.group("billing").from(Start::Oldest).lease(LONG).await.unwrap();
+    let (order, ()) = tokio::join!(group.next(), async {
+        eventually(LONG, async || {
+            let waiters = stage.server.command(&["KEYS", "*{topic:*}:waiters"]).await.unwrap();
+            if waiters.list().is_empty() { Err("nobody waits") } else { Ok(()) }
+        })
+        .await;
+        stage.observe(seen).await;
+        orders.publish(&7).await.unwrap();
+    });
+    let order = order.unwrap();
+    assert_eq!((order.message().unwrap(), order.deliveries()), (&7, 1));
+    assert!(order.id().time() > SystemTime::UNIX_EPOCH);
+    assert_eq!(order.extend().await.unwrap(), Acked::Done);
+    assert_eq!(order.ack().await.unwrap(), Acked::Done);
+    let last = orders.publish(&8).await.unwrap().id;
+    assert_eq!(group.next_batch(10).await.unwrap().len(), 1);
+    assert!(group.try_next_batch(10).await.unwrap().is_empty());
+    let history = orders.history(10).before(last).oldest_first().await.unwrap();
+    assert_eq!(history[0].message().unwrap(), &7);
+    assert_eq!(history.into_iter().next().unwrap().into_message().unwrap(), 7);
+    assert_eq!(orders.stats().await.unwrap().messages, 2);
+    assert!(orders.replay("billing", Start::Now).await.unwrap());
+    stage.observe(seen).await;
+    group.leave().await.unwrap();
+    assert!(orders.remove_group("billing").await.unwrap());
+    orders.delete().await.unwrap();
 }

@@ -1,7 +1,7 @@
 //! The reply to each request of every public write is lost once: the call either gives the right answer, with its effect
 //! there once, or says `Unknown`, and its effect is there at most once.
 
-#![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
+#![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard", feature = "pubsub"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
@@ -12,8 +12,12 @@ use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use russet::testing::{Proxy, Reply, TestServer};
-use russet::{BoxError, Cache, Counters, ErrorKind, Leaderboard, Loader, Russet, metered};
+use russet::{
+    Acked, BoxError, Cache, Counters, Delivery, ErrorKind, Group, Leaderboard, Loader, Russet,
+    Start, Topic, metered,
+};
 use support::public_methods;
+use tokio::sync::Mutex;
 
 use Fate::{Repeated, Unknown};
 
@@ -66,6 +70,22 @@ const WRITES: &[Row] = &[
     row!("Leaderboard::add_many", Unknown, |b| b.board.add_many([("me", 5.0), ("new", 1.0)])),
     row!("Leaderboard::remove", Unknown, |b| b.board.remove("me")),
     row!("Leaderboard::trim", Unknown, |b| b.board.trim(1)),
+    row!("Topic::publish", Unknown, |b| async { b.topic.publish(&3).await.map(|_| ()) }),
+    row!("Topic::group", Repeated, |b| async { b.topic.group("new").await.map(|_| ()) }),
+    row!("Topic::replay", Unknown, |b| b.topic.replay("billing", Start::Now)),
+    row!("Topic::remove_group", Unknown, |b| b.topic.remove_group("billing")),
+    row!("Topic::delete", Repeated, |b| b.topic.delete()),
+    row!("Group::next", Unknown, |b| async { b.reader.lock().await.next().await.map(|_| ()) }),
+    row!("Group::next_batch", Unknown, |b| async {
+        b.reader.lock().await.next_batch(9).await.map(|_| ())
+    }),
+    row!("Group::try_next_batch", Unknown, |b| async {
+        b.reader.lock().await.try_next_batch(9).await.map(|_| ())
+    }),
+    row!("Group::leave", Repeated, |b| async {
+        b.leaves.lock().await.take().unwrap().leave().await
+    }),
+    row!("Delivery::ack", Unknown, |b| async { b.held.lock().await.take().unwrap().ack().await }),
 ];
 
 /// Every public call that writes nothing.
@@ -96,6 +116,22 @@ const READS: &[&str] = &[
     "Leaderboard::rank",
     "Leaderboard::score",
     "Leaderboard::count",
+    "PubSub::builder",
+    "PubSub::new",
+    "PubSub::on",
+    "PubSub::on_like",
+    // It stores nothing; tests/pubsub has its lost reply.
+    "PubSub::publish",
+    "PubSub::subscribe",
+    "PubSub::subscribe_like",
+    "Topic::builder",
+    "Topic::history",
+    "Topic::stats",
+    "Delivery::deliveries",
+    // It writes a time, which is left out of the comparison; done twice, the lease begins anew.
+    "Delivery::extend",
+    "Delivery::id",
+    "Delivery::message",
 ];
 
 /// What the calls are made on, in a namespace of its own.
@@ -104,6 +140,10 @@ struct Blocks {
     cache: Cache<u64, u64>,
     counters: Counters,
     board: Leaderboard,
+    topic: Topic<u64>,
+    reader: Mutex<Group<u64>>,
+    leaves: Mutex<Option<Group<u64>>>,
+    held: Mutex<Option<Delivery<u64>>>,
     then: SystemTime,
 }
 
@@ -121,7 +161,21 @@ impl Blocks {
         let builder = Russet::builder().url(url).namespace(namespace);
         // A call whose reply is lost has time for another connection, on any machine.
         let russet = builder.timeout(LONG).connect_timeout(LONG).connect().await.unwrap();
+        // Two messages, one of them in the hands of a subscriber; and one subscriber that has nothing.
+        let topic = Topic::builder(&russet, "orders").build().unwrap();
+        topic.publish(&1).await.unwrap();
+        topic.publish(&2).await.unwrap();
+        let mut reader = topic.group("billing").await.unwrap();
+        let mut leaves = topic.group("shipping").await.unwrap();
+        for delivery in leaves.next_batch(2).await.unwrap() {
+            assert_eq!(delivery.ack().await.unwrap(), Acked::Done);
+        }
+        let held = reader.next().await.unwrap();
         let blocks = Self {
+            topic,
+            reader: Mutex::new(reader),
+            leaves: Mutex::new(Some(leaves)),
+            held: Mutex::new(Some(held)),
             cache: Cache::builder(&russet, "numbers").loader(Squares).build().unwrap(),
             counters: Counters::builder(&russet, "site").build().unwrap(),
             board: Leaderboard::builder(&russet, "game").build().unwrap(),
@@ -157,6 +211,7 @@ async fn stored(server: &TestServer, namespace: &str) -> BTreeSet<String> {
         let part = part.split(':').next().unwrap();
         let reply = match part {
             "entry" | "waiters" => server.command(&["GET", key]).await,
+            "log" => log(server, key).await,
             _ => server.command(&["ZRANGE", key, "0", "-1", "WITHSCORES"]).await,
         };
         let content = match reply.unwrap() {
@@ -171,6 +226,15 @@ async fn stored(server: &TestServer, namespace: &str) -> BTreeSet<String> {
         }
     }
     stored
+}
+
+/// How many messages a topic has, and of each group its name, subscribers, messages in their hands and messages behind.
+async fn log(server: &TestServer, key: &str) -> std::io::Result<Reply> {
+    let mut told = vec![server.command(&["XLEN", key]).await?];
+    for group in server.command(&["XINFO", "GROUPS", key]).await?.list() {
+        told.extend([1, 3, 5, 11].map(|place| group.list()[place].clone()));
+    }
+    Ok(Reply::List(told))
 }
 
 #[tokio::test]
@@ -226,10 +290,11 @@ async fn every_write_whose_reply_is_lost_is_there_at_most_once_and_says_what_it_
 fn every_public_call_is_a_row_or_a_read() {
     let writes = WRITES.iter().map(|(name, ..)| (*name).to_owned());
     let listed: Vec<String> = writes.chain(READS.iter().map(|name| (*name).to_owned())).collect();
-    let found: BTreeSet<_> = ["Cache", "Counters", "Leaderboard"]
-        .iter()
-        .flat_map(|block| public_methods(block))
-        .collect();
+    let found: BTreeSet<_> =
+        ["Cache", "Counters", "Leaderboard", "PubSub", "Topic", "Group", "Delivery"]
+            .iter()
+            .flat_map(|block| public_methods(block))
+            .collect();
     assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), found);
     assert_eq!(listed.len(), found.len(), "listed twice");
 }

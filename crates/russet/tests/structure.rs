@@ -18,7 +18,7 @@ use std::{
 const FLOORS: [&[&str]; 4] = [
     &["error", "clock", "cluster_slot", "id", "codec", "backoff", "names", "cache_key"],
     &["keys", "script", "client", "service", "listen", "wake"],
-    &["bloom", "counters", "leaderboard", "ring"],
+    &["bloom", "counters", "leaderboard", "pubsub", "ring"],
     &["cache"],
 ];
 
@@ -202,11 +202,22 @@ fn declared_scripts(source: &str) -> Vec<Declared> {
 }
 
 /// Commands that change something, by what they do to the server's memory.
-const ADDING: [&str; 11] = [
-    "SETBIT", "SET", "ZADD", "ZINCRBY", "RPUSH", "LPUSH", "HSET", "HINCRBY", "SADD", "XADD",
+const ADDING: [&str; 13] = [
+    "SETBIT",
+    "SET",
+    "ZADD",
+    "ZINCRBY",
+    "RPUSH",
+    "LPUSH",
+    "HSET",
+    "HINCRBY",
+    "SADD",
+    "XADD",
     "INCRBY",
+    "XGROUP CREATE",
+    "XGROUP SETID",
 ];
-const DRAINING: [&str; 13] = [
+const DRAINING: [&str; 20] = [
     // In place: what is there, is overwritten.
     "SETRANGE",
     "DEL",
@@ -221,8 +232,16 @@ const DRAINING: [&str; 13] = [
     "PEXPIRE",
     "PEXPIREAT",
     "XDEL",
+    "XTRIM",
+    // They note who has a message, without which none is drained.
+    "XREADGROUP",
+    "XAUTOCLAIM",
+    "XCLAIM",
+    "XACK",
+    "XGROUP DELCONSUMER",
+    "XGROUP DESTROY",
 ];
-const READING: [&str; 18] = [
+const READING: [&str; 23] = [
     "HEXISTS",
     "XLEN",
     "XRANGE",
@@ -241,7 +260,23 @@ const READING: [&str; 18] = [
     "HLEN",
     "LLEN",
     "PUBLISH",
+    "HRANDFIELD",
+    "XPENDING",
+    "XINFO STREAM",
+    "XINFO GROUPS",
+    "XINFO CONSUMERS",
 ];
+
+/// The commands that a Lua text calls; of those with a word more, both words.
+fn commands(lua: &str) -> Vec<String> {
+    let calls = lua.split("redis.call('").skip(1).filter_map(|rest| {
+        let mut words = rest.split('\'');
+        let command = words.next()?;
+        let has_more = ["XGROUP", "XINFO"].contains(&command);
+        Some(if has_more { format!("{command} {}", words.nth(1)?) } else { command.to_owned() })
+    });
+    calls.collect()
+}
 
 /// They add a lease, and nothing is drained without it.
 const CLAIMS: [&str; 1] = ["cache/behind_claim"];
@@ -283,13 +318,12 @@ fn script_faults(script: &Declared, source: &str, libraries: &str) -> Vec<String
     }
 
     let all = format!("{libraries}{body}");
-    let calls: Vec<&str> =
-        all.split("redis.call('").skip(1).filter_map(|rest| rest.split('\'').next()).collect();
-    let does = |commands: &[&str]| calls.iter().any(|call| commands.contains(call));
+    let calls = commands(&all);
+    let does = |commands: &[&str]| calls.iter().any(|call| commands.contains(&call.as_str()));
     for call in &calls {
-        if ["KEYS", "SCAN", "HSCAN", "ZSCAN", "SSCAN"].contains(call) {
+        if ["KEYS", "SCAN", "HSCAN", "ZSCAN", "SSCAN"].contains(&call.as_str()) {
             faults.push("KEYS or SCAN in a script".into());
-        } else if ![&ADDING[..], &DRAINING, &READING].concat().contains(call) {
+        } else if ![&ADDING[..], &DRAINING, &READING].concat().contains(&call.as_str()) {
             faults.push(format!("{call} is not known to the rules: add it to its list"));
         }
     }
@@ -345,7 +379,8 @@ fn order_fault(body: &str, libraries: &str) -> Option<String> {
 }
 
 fn writes_in(lua: &str) -> bool {
-    ADDING.iter().chain(&DRAINING).any(|command| lua.contains(&format!("redis.call('{command}'")))
+    let writes = [&ADDING[..], &DRAINING].concat();
+    commands(lua).iter().any(|command| writes.contains(&command.as_str()))
 }
 
 /// The numbers behind `KEYS[` or `ARGV[` in a text.

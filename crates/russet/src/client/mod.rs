@@ -42,7 +42,7 @@ pub use durability::{Durability, Reached};
 pub use health::Health;
 pub use meter::{Sent, metered};
 pub(crate) use send::FromReply;
-pub(crate) use subscription::{Messages, Subscription};
+pub(crate) use subscription::{Channels, Message, Messages, Subscription};
 
 use crate::{
     clock::ServerClock, error::Result, id::Id, keys::Namespace, listen::Listeners, wake::Inbox,
@@ -159,7 +159,7 @@ impl Russet {
         &self.inner.clock
     }
 
-    #[cfg(feature = "cache")]
+    #[cfg(any(feature = "cache", feature = "pubsub"))]
     pub(crate) fn inbox(&self) -> &Inbox {
         &self.inner.inbox
     }
@@ -170,7 +170,7 @@ impl Russet {
         &self.inner.runtime
     }
 
-    #[cfg(feature = "cache")]
+    #[cfg(any(feature = "cache", feature = "pubsub"))]
     pub(crate) fn listeners(&self) -> &Listeners {
         &self.inner.listeners
     }

@@ -35,7 +35,7 @@ impl Russet {
     }
 
     /// When a call that is made now ends at the latest.
-    #[cfg(feature = "counters")]
+    #[cfg(any(feature = "counters", feature = "pubsub"))]
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.router().settings().timeout
     }

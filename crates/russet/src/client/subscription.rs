@@ -22,6 +22,23 @@ use crate::error::Result;
 /// vanished without a word would be waited for for ever.
 const SILENCE: Duration = Duration::from_secs(5);
 
+/// What is listened to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Channels {
+    /// The channel of this name.
+    One(String),
+    /// Every channel whose name is like this pattern, in the server's own form.
+    Like(String),
+}
+
+/// One message, as it came.
+pub(crate) struct Message {
+    /// What it was heard for: a message comes once for each subscription that it belongs to.
+    pub(crate) heard_for: Channels,
+    pub(crate) channel: String,
+    pub(crate) payload: Vec<u8>,
+}
+
 /// The way to subscribe. On a Cluster any node will do: what is published at one is heard at all.
 pub(crate) struct Subscription {
     settings: Arc<Settings>,
@@ -79,18 +96,34 @@ impl Messages {
     ///
     /// # Errors
     /// `Unreachable` or `Refused`.
-    pub(crate) async fn subscribe(&mut self, channels: &[String]) -> Result<()> {
-        let subscribed = timeout(self.answer_within, self.sink.subscribe(channels)).await;
-        self.confirmed(subscribed)
+    pub(crate) async fn subscribe(&mut self, channels: &[Channels]) -> Result<()> {
+        let (names, patterns) = by_kind(channels);
+        if !names.is_empty() {
+            let subscribed = timeout(self.answer_within, self.sink.subscribe(names)).await;
+            self.confirmed(subscribed)?;
+        }
+        if !patterns.is_empty() {
+            let subscribed = timeout(self.answer_within, self.sink.psubscribe(patterns)).await;
+            self.confirmed(subscribed)?;
+        }
+        Ok(())
     }
 
     /// Ends what [`subscribe`](Self::subscribe) began.
     ///
     /// # Errors
     /// As there.
-    pub(crate) async fn unsubscribe(&mut self, channels: &[String]) -> Result<()> {
-        let unsubscribed = timeout(self.answer_within, self.sink.unsubscribe(channels)).await;
-        self.confirmed(unsubscribed)
+    pub(crate) async fn unsubscribe(&mut self, channels: &[Channels]) -> Result<()> {
+        let (names, patterns) = by_kind(channels);
+        if !names.is_empty() {
+            let unsubscribed = timeout(self.answer_within, self.sink.unsubscribe(names)).await;
+            self.confirmed(unsubscribed)?;
+        }
+        if !patterns.is_empty() {
+            let unsubscribed = timeout(self.answer_within, self.sink.punsubscribe(patterns)).await;
+            self.confirmed(unsubscribed)?;
+        }
+        Ok(())
     }
 
     fn confirmed(&self, answer: Result<redis::RedisResult<()>, Elapsed>) -> Result<()> {
@@ -98,8 +131,8 @@ impl Messages {
         answer.map_err(|error| fault::not_connected(&self.server, &error))
     }
 
-    /// The next message and its channel; `None` when the connection is lost, and messages may have been missed.
-    pub(crate) async fn next(&mut self) -> Option<(String, Vec<u8>)> {
+    /// The next message; `None` when the connection is lost, and messages may have been missed.
+    pub(crate) async fn next(&mut self) -> Option<Message> {
         loop {
             let message = tokio::select! {
                 biased;
@@ -110,7 +143,12 @@ impl Messages {
                 Ok(message) => {
                     let message = message?;
                     let channel = message.get_channel_name().to_owned();
-                    return Some((channel, message.get_payload_bytes().to_vec()));
+                    let heard_for = match message.from_pattern() {
+                        true => Channels::Like(message.get_pattern().ok()?),
+                        false => Channels::One(channel.clone()),
+                    };
+                    let payload = message.get_payload_bytes().to_vec();
+                    return Some(Message { heard_for, channel, payload });
                 }
                 Err(_) => {
                     let pong = timeout(self.answer_within, self.sink.ping::<redis::Value>()).await;
@@ -119,6 +157,18 @@ impl Messages {
             }
         }
     }
+}
+
+/// The names and the patterns.
+fn by_kind(channels: &[Channels]) -> (Vec<&str>, Vec<&str>) {
+    let (mut names, mut patterns) = (Vec::new(), Vec::new());
+    for channel in channels {
+        match channel {
+            Channels::One(name) => names.push(name.as_str()),
+            Channels::Like(pattern) => patterns.push(pattern.as_str()),
+        }
+    }
+    (names, patterns)
 }
 
 fn no_answer() -> redis::RedisError {

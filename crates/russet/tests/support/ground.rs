@@ -7,7 +7,7 @@ use std::io;
 use russet::testing::{Reply, TestCluster, TestServer};
 
 /// The tests that cannot run on a Cluster, and why. Whatever else does not run there is a failure.
-pub const NOT_ON_A_CLUSTER: [(&str, &str); 21] = [
+pub const NOT_ON_A_CLUSTER: [(&str, &str); 26] = [
     (
         "a_miss_costs_three_round_trips_and_six_commands_and_a_hit_one_get",
         "counts at one proxy and resets the statistics of one server",
@@ -62,6 +62,20 @@ pub const NOT_ON_A_CLUSTER: [(&str, &str); 21] = [
         "a_million_members_cost_at_most_twice_what_ten_thousand_do",
         "compares the time of one server with itself",
     ),
+    (
+        "publish_tells_how_many_connections_of_the_node_heard_it",
+        "a subscriber may be at another node than the one asked",
+    ),
+    (
+        "a_cut_connection_gives_a_gap_and_messages_flow_again",
+        "cuts the one connection at one proxy",
+    ),
+    (
+        "a_server_that_is_away_ends_subscribe_by_its_deadline_and_a_closed_handle_ends_all",
+        "hangs at one proxy",
+    ),
+    ("a_publication_whose_answer_is_lost_is_unknown_and_not_sent_again", "loses it at one proxy"),
+    ("a_pattern_that_is_not_allowed_harms_no_other_subscription", "makes a user of one server"),
 ];
 
 /// The servers of a test.
@@ -146,6 +160,16 @@ impl Ground {
             calls += node.calls(command).await?;
         }
         Ok(calls)
+    }
+
+    /// How many connections to all nodes are subscribed to this channel.
+    pub async fn subscribers(&self, channel: &str) -> io::Result<i64> {
+        let mut subscribers = 0;
+        for node in self.nodes() {
+            let counted = node.command(&["PUBSUB", "NUMSUB", channel]).await?;
+            subscribers += counted.list().get(1).and_then(Reply::int).unwrap_or_default();
+        }
+        Ok(subscribers)
     }
 
     pub async fn kill(&self) -> io::Result<()> {

@@ -9,6 +9,7 @@ mod late;
 mod methods;
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use rand::{SeedableRng, rngs::StdRng};
 use russet::{Russet, testing::Reply};
@@ -44,6 +45,20 @@ pub async fn server() -> &'static Ground {
 pub async fn stage() -> Stage {
     let server = server().await;
     Stage { server, russet: connect(&server.url()).await }
+}
+
+/// The same with a connection whose calls wait out whatever else the machine does.
+pub async fn patient_stage() -> Stage {
+    let stage = stage().await;
+    let russet = patient(&stage.server.url(), stage.russet.namespace()).await;
+    Stage { russet, ..stage }
+}
+
+/// Connects with a deadline that no busy machine misses.
+pub async fn patient(url: &str, namespace: &str) -> Russet {
+    let long = Duration::from_secs(60);
+    let builder = Russet::builder().url(url).namespace(namespace);
+    builder.timeout(long).connect_timeout(long).connect().await.expect("a connection")
 }
 
 /// Connects with a namespace that no other test uses.
