@@ -35,6 +35,7 @@
 //! | [`HashRing`] | which of several nodes a key belongs to: even, weighted, the same in every process | `ring` |
 //! | [`Counters`] | counts by minute, hour, day and month, their series and the largest of them | `counters` |
 //! | [`Leaderboard`] | members by score: rank, page, neighbours, a maximal size | `leaderboard` |
+//! | [`Queue`], [`Worker`] | tasks that no crash loses: priorities, delays, retries, fences, dead ones that can be brought back | `queue` |
 //! | `testing` | throw-away servers, a network to break and processes to kill, for your own tests | `testing` |
 //!
 //! All features but `testing` are on by default, and `cache` brings `bloom` and `ring`; a service that wants a counter
@@ -99,6 +100,8 @@ mod cache;
 mod counters;
 #[cfg(feature = "leaderboard")]
 mod leaderboard;
+#[cfg(feature = "queue")]
+mod queue;
 #[cfg(feature = "ring")]
 mod ring;
 
@@ -124,6 +127,12 @@ pub use error::{Advice, BoxError, Error, ErrorKind, Result};
 pub use counters::{Counters, CountersBuilder, Counts, Granularity, Point, Top};
 #[cfg(feature = "leaderboard")]
 pub use leaderboard::{Leaderboard, LeaderboardBuilder, Ranked, Standing};
+#[cfg(feature = "queue")]
+pub use queue::{
+    Cancelled, DeadTask, Delivery, Enqueue, Enqueued, EnqueuedMany, Queue, QueueBuilder,
+    QueueCounts, Settled, Task, TaskContext, TaskError, TaskId, TaskState, TaskStatus, Worker,
+    WorkerBuilder,
+};
 #[cfg(feature = "ring")]
 pub use ring::HashRing;
 
