@@ -38,7 +38,6 @@ async fn commands(server: &TestServer) -> (u64, String) {
         .filter(|(name, _)| !["info", "config|resetstat", "ping"].contains(name))
         .collect();
     lines.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
-    if std::env::var("DBG").is_ok() { println!("{}", stats.text().unwrap()); }
     (lines.iter().map(|(_, calls)| calls).sum(), format!("{lines:?}"))
 }
 
@@ -90,8 +89,7 @@ async fn a_whole_life_in_batches_of_50_takes_at_most_four_tenths_of_a_command() 
     assert_eq!((counts.completed, counts.failed, counts.running), (tasks + 1, 0, 0));
     let whole = (enqueued + worked) as f64 / tasks as f64;
     println!("a whole life: {whole:.3} commands");
-    // Claims that are not full when a batch of handlers is late cost a little: the loop itself is checked here, the exact
-    // figure of full batches below.
+    // A machine that is busy elsewhere makes batches that are not full: they are fewer tasks for as many commands.
     assert!(whole <= 0.8, "{whole}");
 }
 

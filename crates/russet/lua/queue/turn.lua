@@ -3,7 +3,7 @@
 -- ARGV[1] most tasks to claim: number   ARGV[2] lease: ms   ARGV[3] claimant: id   ARGV[4] waiter: address, or nothing
 -- ARGV[5] longest wait: ms   ARGV[6] is registered: 1 or 0   ARGV[7] settlements: number
 -- ARGV[8] and on: their ids, then for each "<verdict> <fence> <number> <unique or -> <text>"; the verdicts are
---   a acknowledged (attempt), k acknowledged and its result kept (ms), r retry (delay in ms), d dead, f released,
+--   a acknowledged (attempt; a fence alone is the first one), k acknowledged and its result kept (ms), r retry (delay in ms), d dead, f released,
 --   c cancelled (outcome kept, ms)
 -- returns: {now, ms until something is due, claim, {1 settled | 0 lease lost, …}, {id, …}, {record, …}}
 -- refuses: settles nothing whose lease is another's; a paused queue gives no task
@@ -40,8 +40,12 @@ local told, settled, removed, claims, pushed = {}, {}, {}, {}, 0
 local done = {}
 local earliest = math.huge
 for i = 1, settling do
-  local id = ARGV[7 + i]
-  local verdict, fence, number, unique, text = string.match(ARGV[7 + settling + i], '^(%a) (%d+) (%d+) (%S+) ?(.*)$')
+  local id, fence = ARGV[7 + i], ARGV[7 + settling + i]
+  local verdict, number, unique, text = 'a', '1', '-', ''
+  -- A fence alone is an acknowledged first attempt of a task without a unique key: nearly all are.
+  if string.find(fence, ' ', 1, true) then
+    verdict, fence, number, unique, text = string.match(fence, '^(%a) (%d+) (%d+) (%S+) ?(.*)$')
+  end
   told[i] = held[i] and not done[id] and tonumber(held[i]) == tonumber(fence) and 1 or 0
   if told[i] == 1 then
     done[id], settled[#settled + 1], claims[fence] = true, id, true
@@ -140,8 +144,9 @@ if most > 0 and said[1] ~= '1' then
 end
 if #ids > 0 then
   claim = string.format('%.0f', math.max(tonumber(said[2] or '0') + 1, now * 1000))
+  places[1], places[2] = 0, keeps_index
   for i, id in ipairs(ids) do
-    places[2 * i - 1], places[2 * i] = claim, id
+    places[2 * i + 1], places[2 * i + 2] = claim, id
   end
   redis.call('ZADD', running, unpack(places))
   redis.call('ZADD', leases, now + ARGV[2], claim .. ' ' .. ARGV[3])

@@ -153,6 +153,9 @@ impl Settlement {
             Verdict::Release => ('f', 0, Vec::new()),
             Verdict::Cancelled { ms } => ('c', *ms, Vec::new()),
         };
+        if letter == 'a' && number == 1 && self.unique.is_none() {
+            return self.fence.to_string().into_bytes();
+        }
         let unique = self.unique.as_deref().unwrap_or("-");
         let mut line = format!("{letter} {} {number} {unique} ", self.fence).into_bytes();
         line.extend_from_slice(&text);
@@ -373,4 +376,140 @@ pub(super) async fn record(
 
 pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{keys::Namespace, testing::TestServer};
+
+    const LONG: Duration = Duration::from_secs(60);
+    const BRIEF: Duration = Duration::from_millis(1);
+
+    struct Scene {
+        _server: TestServer,
+        russet: Russet,
+        place: Place,
+        id: TaskId,
+    }
+
+    /// A queue with one task that is ready.
+    async fn scene() -> Scene {
+        let server = TestServer::start().await.unwrap();
+        let russet = Russet::connect(&server.url()).await.unwrap();
+        let slot = Slot::of(&Namespace::new("test").unwrap(), "queue", "mutants").unwrap();
+        let (place, id) = (Place::new(slot), TaskId::new(1, 0));
+        let body = Bytes::from_static(b"{}");
+        let record = Record { name: "task".into(), max_attempts: 5, body, ..Record::default() };
+        let task = [(id, record.write())];
+        enqueue(&russet, &place, Single::default(), When::default(), &task).await.unwrap();
+        Scene { _server: server, russet, place, id }
+    }
+
+    impl Scene {
+        async fn turn(
+            &self,
+            script: &'static Script,
+            claimant: &str,
+            most: usize,
+            lease: Duration,
+            settlements: &[Settlement],
+        ) -> Turned {
+            let waits = Waits::default();
+            let turn = Turn { most, lease, claimant, waits, settlements };
+            turn_by(script, &self.russet, &self.place, turn).await.unwrap()
+        }
+
+        /// Claims with this script until there is something, for a while.
+        async fn claim(
+            &self,
+            script: &'static Script,
+            claimant: &str,
+            lease: Duration,
+        ) -> Option<u64> {
+            for _ in 0..100 {
+                let turned = self.turn(script, claimant, 1, lease, &[]).await;
+                if !turned.claimed.is_empty() {
+                    return Some(turned.fence);
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            None
+        }
+
+        fn ack(&self, fence: u64) -> [Settlement; 1] {
+            let verdict = Verdict::Ack { attempt: 1 };
+            [Settlement { id: self.id, fence, unique: None, verdict }]
+        }
+    }
+
+    /// The script with one line changed.
+    fn mutant(of: &'static Script, from: &str, to: &str) -> &'static Script {
+        assert_eq!(of.source.matches(from).count(), 1, "{from}");
+        let source = of.source.replace(from, to).leak();
+        Box::leak(Box::new(Script::new("mutant", source, "allow-oom")))
+    }
+
+    /// Whether the ack of a worker whose lease ended, and whose task another one has, does anything.
+    async fn a_late_ack_settles(script: &'static Script) -> bool {
+        let scene = scene().await;
+        let late = scene.claim(&TURN, "late", BRIEF).await.unwrap();
+        let current = scene.claim(&TURN, "current", LONG).await.unwrap();
+        assert!(current > late);
+        let settled = scene.turn(script, "late", 0, LONG, &scene.ack(late)).await.settled;
+        let is_there =
+            scene.turn(&TURN, "current", 0, LONG, &scene.ack(current)).await.settled == [true];
+        assert_ne!(settled == [true], is_there, "one of them settles");
+        settled == [true]
+    }
+
+    #[tokio::test]
+    async fn a_late_ack_changes_nothing() {
+        assert!(!a_late_ack_settles(&TURN).await);
+    }
+
+    #[tokio::test]
+    async fn without_its_token_check_a_late_ack_would_take_the_task_from_another_worker() {
+        let check = "and tonumber(held[i]) == tonumber(fence) and 1 or 0";
+        assert!(a_late_ack_settles(mutant(&TURN, check, "and 1 or 0")).await);
+    }
+
+    /// Whether a second worker gets a task that the first one holds.
+    async fn a_held_task_is_given_to_another(script: &'static Script) -> bool {
+        let scene = scene().await;
+        scene.claim(script, "first", LONG).await.unwrap();
+        scene.claim(script, "second", LONG).await.is_some()
+    }
+
+    #[tokio::test]
+    async fn a_held_task_is_nobody_elses() {
+        assert!(!a_held_task_is_given_to_another(&TURN).await);
+    }
+
+    #[tokio::test]
+    async fn without_its_look_at_the_time_the_reaper_would_give_away_what_is_held() {
+        let check = "  if tonumber(lease[2]) <= now then\n    local claim";
+        let without = mutant(&TURN, check, "  if true then\n    local claim");
+        assert!(a_held_task_is_given_to_another(without).await);
+    }
+
+    /// Whether the task of a worker that died comes to another one.
+    async fn an_orphan_comes_back(script: &'static Script) -> bool {
+        let scene = scene().await;
+        scene.claim(script, "dies", BRIEF).await.unwrap();
+        scene.claim(script, "lives", LONG).await.is_some()
+    }
+
+    #[tokio::test]
+    async fn the_task_of_a_dead_worker_comes_back() {
+        assert!(an_orphan_comes_back(&TURN).await);
+    }
+
+    #[tokio::test]
+    async fn without_its_lease_a_claimed_task_would_be_lost_with_its_worker() {
+        let lease = "  redis.call('ZADD', leases, now + ARGV[2], claim .. ' ' .. ARGV[3])\n";
+        assert!(!an_orphan_comes_back(mutant(&TURN, lease, "")).await);
+    }
 }
