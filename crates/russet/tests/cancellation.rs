@@ -1,7 +1,7 @@
 //! Cancellation is a fault like any other: the future of every call is dropped at every point at which it waits, and
 //! the next call on the handle gets its own answer, and nothing is left behind.
 
-#![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
+#![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard", feature = "queue"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
@@ -13,7 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use russet::testing::eventually;
 use russet::{
-    BoxError, Cache, Counters, Durability, Granularity, Leaderboard, Loader, Russet, raw,
+    BoxError, Cache, Counters, Durability, Granularity, Leaderboard, Loader, Queue, Russet, Task,
+    TaskId, raw,
 };
 use support::{Ground, connect, public_methods};
 
@@ -51,6 +52,14 @@ struct Blocks {
     cache: Cache<u64, u64>,
     counters: Counters,
     board: Leaderboard,
+    queue: Queue,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Job(u64);
+
+impl Task for Job {
+    const NAME: &'static str = "job";
 }
 
 fn blocks(russet: Russet) -> Blocks {
@@ -60,13 +69,15 @@ fn blocks(russet: Russet) -> Blocks {
         cache: Cache::builder(&russet, "squares").loader(Squares).build().unwrap(),
         counters: Counters::builder(&russet, "site").build().unwrap(),
         board: Leaderboard::builder(&russet, "game").build().unwrap(),
+        queue: Queue::builder(&russet, "jobs").lease(Duration::from_secs(1)).build().unwrap(),
         russet,
     }
 }
 
 /// Every public call that waits for something, by name. Each round takes keys of its own, so that misses stay misses.
 fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
-    let Blocks { russet, durable, cache, counters, board } = blocks;
+    let Blocks { russet, durable, cache, counters, board, queue } = blocks;
+    let id: TaskId = "0000000000000000000000".parse().unwrap();
     let now = SystemTime::now();
     macro_rules! calls {
         ($($name:literal: $call:expr),+ $(,)?) => {
@@ -125,19 +136,49 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "board rank": board.rank("me"),
         "board score": board.score("me"),
         "board count": board.count(),
+        "queue enqueue": queue.enqueue(Job(round)).into_future(),
+        "queue enqueue_many": queue.enqueue_many([Job(round), Job(round)]),
+        "queue receive": async {
+            let taken = queue.receive(Duration::from_millis(1)).await?;
+            match taken {
+                Some(delivery) => delivery.ack().await.map(|_| ()),
+                None => Ok(()),
+            }
+        },
+        "queue status": queue.status(id),
+        "queue cancel": queue.cancel(id),
+        "queue counts": queue.counts(),
+        "queue dead": queue.dead(0, 10),
+        "queue redrive": queue.redrive(id),
+        "queue redrive_all": queue.redrive_all(),
+        "queue delete": queue.delete(id),
+        "queue purge": queue.purge(LONG),
+        "queue pause": queue.pause(),
+        "queue resume": queue.resume(),
     }
 }
 
 /// What waits for nothing.
-const AT_ONCE: [&str; 4] =
-    ["Cache::builder", "Cache::stats", "Counters::builder", "Leaderboard::builder"];
+const AT_ONCE: [&str; 5] = [
+    "Cache::builder",
+    "Cache::stats",
+    "Counters::builder",
+    "Leaderboard::builder",
+    "Queue::builder",
+];
 
 #[tokio::test]
 async fn every_public_call_is_dropped() {
     let server = Ground::start().await.unwrap();
     let blocks = blocks(connect(&server.url()).await);
     let listed: Vec<_> = calls(&blocks, 0).into_iter().map(|(name, _)| name).collect();
-    for (block, word) in [("Cache", "cache"), ("Counters", "counters"), ("Leaderboard", "board")] {
+    let words = [
+        ("Cache", "cache"),
+        ("Counters", "counters"),
+        ("Leaderboard", "board"),
+        ("Queue", "queue"),
+    ];
+    for (block, word) in words {
         for method in public_methods(block) {
             let name = method.replace(&format!("{block}::"), &format!("{word} "));
             let known = listed.contains(&name.as_str()) || AT_ONCE.contains(&method.as_str());
@@ -189,6 +230,17 @@ async fn a_call_dropped_at_any_point_leaves_the_handle_in_step_and_nothing_behin
             }
         }
         Ok(())
+    })
+    .await;
+    // No task is held by a caller that is gone: one whose ack was dropped comes back with the end of its lease.
+    eventually(LONG, async || {
+        while let Some(delivery) = blocks.queue.receive(Duration::ZERO).await.unwrap() {
+            let _ = delivery.ack().await.unwrap();
+        }
+        match blocks.queue.counts().await.unwrap() {
+            counts if counts.running + counts.ready == 0 => Ok(()),
+            counts => Err(format!("{counts:?}")),
+        }
     })
     .await;
     // Data, durable and control, and the connection that asks.

@@ -10,9 +10,12 @@
 
 mod support;
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
-use russet::testing::{TestServer, eventually};
+use russet::testing::{Proxy, TestServer, eventually};
 use russet::{
     Advice, Cancelled, Durability, ErrorKind, Queue, Russet, Settled, Task, TaskState, metered,
 };
@@ -526,4 +529,76 @@ async fn a_waiting_task_takes_at_most_240_bytes() {
     let each = bytes as f64 / 64_000.0;
     println!("{each:.0} bytes a waiting task");
     assert!(each <= 240.0, "{each:.0}");
+}
+
+/// Polls the future so often, each time when it is woken, and drops it.
+async fn dropped_after<T>(polls: u32, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut polled = 0;
+    poll_fn(|context| {
+        polled += 1;
+        match work.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if polled >= polls => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_receive_that_is_dropped_holds_no_task_and_counts_no_attempt() {
+    let stage = stage().await;
+    let queue = queue(&stage, "dropped");
+    queue.enqueue(mail("x")).await.unwrap();
+    for polls in 1.. {
+        // A lease lasts 30 seconds: what is back before was given back.
+        if let Some(taken) = dropped_after(polls, queue.receive(LONG)).await {
+            assert_eq!(taken.unwrap().unwrap().ack().await.unwrap(), Settled::Done);
+            break;
+        }
+        eventually(LONG, async || match queue.counts().await.unwrap() {
+            counts if counts.ready == 1 && counts.failed == 0 => Ok(()),
+            counts => Err(format!("{counts:?}")),
+        })
+        .await;
+        assert!(polls < 1_000, "it never ends");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_told_and_a_request_finds_out_by_itself() {
+    let server = TestServer::start().await.unwrap();
+    let proxy = Proxy::to(&server).await.unwrap();
+    let russet = Russet::builder().url(proxy.url()).timeout(LONG).connect().await.unwrap();
+    let queue = Queue::builder(&russet, "lost").build().unwrap();
+    // The scripts are taught to the server first.
+    queue.enqueue(mail("first")).await.unwrap();
+    assert_eq!(take(&queue).await.ack().await.unwrap(), Settled::Done);
+
+    proxy.drop_next_reply().await.unwrap();
+    let error = queue.enqueue(mail("x")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unknown);
+    assert_eq!(queue.counts().await.unwrap().ready, 1);
+
+    proxy.drop_next_reply().await.unwrap();
+    let sent = queue.enqueue(mail("y")).request_id("y").await.unwrap();
+    assert!(!sent.is_new, "the first try put it there");
+    assert_eq!(queue.counts().await.unwrap().ready, 2);
+    assert!(queue.status(sent.id).await.unwrap().is_some());
+
+    // What was claimed in a lost answer is given back, before its lease ends.
+    proxy.drop_next_reply().await.unwrap();
+    assert_eq!(queue.receive(NOW).await.unwrap_err().kind(), ErrorKind::Unknown);
+    eventually(LONG, async || match queue.counts().await.unwrap() {
+        counts if counts.ready == 2 && counts.failed == 0 => Ok(()),
+        counts => Err(format!("{counts:?}")),
+    })
+    .await;
+
+    let delivery = take(&queue).await;
+    proxy.drop_next_reply().await.unwrap();
+    assert_eq!(delivery.ack().await.unwrap_err().kind(), ErrorKind::Unknown);
+    let counts = queue.counts().await.unwrap();
+    assert_eq!((counts.ready, counts.running, counts.completed), (1, 0, 2));
 }
