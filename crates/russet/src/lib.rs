@@ -148,6 +148,9 @@ mod guide {
     #[cfg(all(feature = "counters", feature = "leaderboard"))]
     #[doc = include_str!("../../../docs/guide/statistics.md")]
     mod statistics {}
+    #[cfg(feature = "queue")]
+    #[doc = include_str!("../../../docs/guide/queues.md")]
+    mod queues {}
     #[doc = include_str!("../../../docs/guide/operations.md")]
     mod operations {}
     #[cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
