@@ -29,6 +29,22 @@
 //! | `{pubsub:<name>}:messages` | channel | the subscribers | `pubsub` |
 //! | `{topic:<name>}:log` | stream | TTL | `pubsub` |
 //! | `{topic:<name>}:waiters` | hash | TTL | `pubsub` |
+//! | `{queue:<name>}:tasks` | hash | the workers | `queue` |
+//! | `{queue:<name>}:ready:<priority>` | list | the workers | `queue` |
+//! | `{queue:<name>}:scheduled` | zset | the workers | `queue` |
+//! | `{queue:<name>}:running` | zset | the workers | `queue` |
+//! | `{queue:<name>}:leases` | zset | the workers | `queue` |
+//! | `{queue:<name>}:meta` | hash | the application | `queue` |
+//! | `{queue:<name>}:dead` | zset | the workers | `queue` |
+//! | `{queue:<name>}:errors` | hash | the workers | `queue` |
+//! | `{queue:<name>}:ended` | zset | the workers | `queue` |
+//! | `{queue:<name>}:outcomes` | hash | the workers | `queue` |
+//! | `{queue:<name>}:uniques` | hash | the workers | `queue` |
+//! | `{queue:<name>}:once` | hash | the workers | `queue` |
+//! | `{queue:<name>}:waiters` | zset | the workers | `queue` |
+//! | `{queue:<name>}:cancels` | zset | the workers | `queue` |
+//! | `{queue:<name>}:requests` | hash | the workers | `queue` |
+//! | `{queue:<name>}:cancelling` | channel | the workers | `queue` |
 //! | `{inbox:<process>}:news` | channel | the process | `wake` |
 
 use std::{fmt, sync::Arc};
@@ -312,6 +328,24 @@ pub(crate) mod topic {
     /// Hash: who waits for a message, by consumer. Ends by a TTL.
     pub(crate) fn waiters() -> Part {
         Part("waiters".into())
+/// Keys of a queue. Its workers end what is in them: each task when it is done, what is kept of one by a sweep.
+#[cfg(feature = "queue")]
+pub(crate) mod queue {
+    use super::{Part, Slot};
+
+    /// All of them, in the order of `lua/lib/queue.lua`; the last ten are the ready tasks by priority, 9 first.
+    pub(crate) fn all() -> Vec<Part> {
+        let hashes = ["tasks", "scheduled", "running", "leases", "meta", "dead", "errors"];
+        let others = ["ended", "outcomes", "uniques", "once", "waiters", "cancels", "requests"];
+        let named = hashes.into_iter().chain(others).map(|part| Part(part.into()));
+        named
+            .chain((0..10).rev().map(|priority| Part(["ready:", &priority.to_string()].concat())))
+            .collect()
+    }
+
+    /// Channel: the ids of running tasks that are to be cancelled. Nothing is stored.
+    pub(crate) fn cancelling(slot: &Slot) -> String {
+        slot.key(&Part("cancelling".into()))
     }
 }
 

@@ -37,6 +37,7 @@
 //! | [`Leaderboard`] | members by score: rank, page, neighbours, a maximal size | `leaderboard` |
 //! | [`PubSub`] | messages for who is there: typed, by channel or pattern, with a word for what was missed | `pubsub` |
 //! | [`Topic`] | durable messages: groups, replay, history, nothing lost with a subscriber | `pubsub` |
+//! | [`Queue`], [`Worker`] | tasks that no crash loses: priorities, delays, retries, fences, dead ones that can be brought back | `queue` |
 //! | `testing` | throw-away servers, a network to break and processes to kill, for your own tests | `testing` |
 //!
 //! All features but `testing` are on by default, and `cache` brings `bloom` and `ring`; a service that wants a counter
@@ -108,6 +109,8 @@ mod counters;
 mod leaderboard;
 #[cfg(feature = "pubsub")]
 mod pubsub;
+#[cfg(feature = "queue")]
+mod queue;
 #[cfg(feature = "ring")]
 mod ring;
 
@@ -138,6 +141,11 @@ pub use pubsub::{
     Acked, Callback, Delivery, Event, Group, GroupOptions, GroupStats, History, Logged, MessageId,
     OnChannel, Overflow, PubSub, PubSubBuilder, Published, Start, Subscription, Topic,
     TopicBuilder, TopicStats,
+#[cfg(feature = "queue")]
+pub use queue::{
+    Cancelled, DeadTask, Delivery, Enqueue, Enqueued, EnqueuedMany, Queue, QueueBuilder,
+    QueueCounts, Settled, Task, TaskContext, TaskError, TaskId, TaskState, TaskStatus, Worker,
+    WorkerBuilder,
 };
 #[cfg(feature = "ring")]
 pub use ring::HashRing;
@@ -154,6 +162,9 @@ mod guide {
     #[cfg(all(feature = "counters", feature = "leaderboard"))]
     #[doc = include_str!("../../../docs/guide/statistics.md")]
     mod statistics {}
+    #[cfg(feature = "queue")]
+    #[doc = include_str!("../../../docs/guide/queues.md")]
+    mod queues {}
     #[doc = include_str!("../../../docs/guide/operations.md")]
     mod operations {}
     #[cfg(feature = "pubsub")]

@@ -2,6 +2,7 @@
 //! the next call on the handle gets its own answer, and nothing is left behind.
 
 #![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard", feature = "pubsub"))]
+#![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard", feature = "queue"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
@@ -15,6 +16,8 @@ use russet::testing::eventually;
 use russet::{
     BoxError, Cache, Counters, Durability, Event, Granularity, Leaderboard, Loader, OnChannel,
     PubSub, Russet, Start, Topic, raw,
+    BoxError, Cache, Counters, Durability, Granularity, Leaderboard, Loader, Queue, Russet, Task,
+    TaskId, raw,
 };
 use support::{Ground, connect, patient, public_methods};
 
@@ -54,6 +57,14 @@ struct Blocks {
     board: Leaderboard,
     live: PubSub,
     topic: Topic<u64>,
+    queue: Queue,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Job(u64);
+
+impl Task for Job {
+    const NAME: &'static str = "job";
 }
 
 fn blocks(russet: Russet) -> Blocks {
@@ -65,6 +76,7 @@ fn blocks(russet: Russet) -> Blocks {
         board: Leaderboard::builder(&russet, "game").build().unwrap(),
         live: PubSub::new(&russet),
         topic: Topic::builder(&russet, "orders").build().unwrap(),
+        queue: Queue::builder(&russet, "jobs").lease(Duration::from_secs(1)).build().unwrap(),
         russet,
     }
 }
@@ -72,6 +84,8 @@ fn blocks(russet: Russet) -> Blocks {
 /// Every public call that waits for something, by name. Each round takes keys of its own, so that misses stay misses.
 fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
     let Blocks { russet, durable, cache, counters, board, live, topic } = blocks;
+    let Blocks { russet, durable, cache, counters, board, queue } = blocks;
+    let id: TaskId = "0000000000000000000000".parse().unwrap();
     let now = SystemTime::now();
     macro_rules! calls {
         ($($name:literal: $call:expr),+ $(,)?) => {
@@ -143,6 +157,25 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "topic remove_group": topic.remove_group("billing"),
         "topic delete": topic.delete(),
         "deliveries": take(topic, round),
+        "queue enqueue": queue.enqueue(Job(round)).into_future(),
+        "queue enqueue_many": queue.enqueue_many([Job(round), Job(round)]),
+        "queue receive": async {
+            let taken = queue.receive(Duration::from_millis(1)).await?;
+            match taken {
+                Some(delivery) => delivery.ack().await.map(|_| ()),
+                None => Ok(()),
+            }
+        },
+        "queue status": queue.status(id),
+        "queue cancel": queue.cancel(id),
+        "queue counts": queue.counts(),
+        "queue dead": queue.dead(0, 10),
+        "queue redrive": queue.redrive(id),
+        "queue redrive_all": queue.redrive_all(),
+        "queue delete": queue.delete(id),
+        "queue purge": queue.purge(LONG),
+        "queue pause": queue.pause(),
+        "queue resume": queue.resume(),
     }
 }
 
@@ -161,6 +194,7 @@ async fn take(topic: &Topic<u64>, round: u64) -> Result<(), russet::Error> {
 
 /// What waits for nothing.
 const AT_ONCE: [&str; 7] = [
+const AT_ONCE: [&str; 5] = [
     "Cache::builder",
     "Cache::stats",
     "Counters::builder",
@@ -168,6 +202,7 @@ const AT_ONCE: [&str; 7] = [
     "PubSub::new",
     "PubSub::builder",
     "Topic::builder",
+    "Queue::builder",
 ];
 
 #[tokio::test]
@@ -182,6 +217,13 @@ async fn every_public_call_is_dropped() {
         ("PubSub", "live"),
         ("Topic", "topic"),
     ] {
+    let words = [
+        ("Cache", "cache"),
+        ("Counters", "counters"),
+        ("Leaderboard", "board"),
+        ("Queue", "queue"),
+    ];
+    for (block, word) in words {
         for method in public_methods(block) {
             let name = method.replace(&format!("{block}::"), &format!("{word} "));
             let known = listed.contains(&name.as_str()) || AT_ONCE.contains(&method.as_str());
@@ -242,6 +284,14 @@ async fn a_call_dropped_at_any_point_leaves_the_handle_in_step_and_nothing_behin
         match (channels.texts().len(), patterns.int()) {
             (0, Some(0)) => Ok(()),
             left => Err(format!("{left:?} are subscribed")),
+    // No task is held by a caller that is gone: one whose ack was dropped comes back with the end of its lease.
+    eventually(LONG, async || {
+        while let Some(delivery) = blocks.queue.receive(Duration::ZERO).await.unwrap() {
+            let _ = delivery.ack().await.unwrap();
+        }
+        match blocks.queue.counts().await.unwrap() {
+            counts if counts.running + counts.ready == 0 => Ok(()),
+            counts => Err(format!("{counts:?}")),
         }
     })
     .await;

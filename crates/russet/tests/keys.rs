@@ -2,6 +2,7 @@
 //! to be allowed.
 
 #![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard", feature = "pubsub"))]
+#![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard", feature = "queue"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,6 +22,9 @@ use russet::{
     Acked, Advice, Backlog, BloomFilter, BoxError, Cache, Counters, DeadNode, ErrorKind, Event,
     Granularity, ItemSource, Json, Leaderboard, Loader, NodeAnswer, OnChannel, Overflow, PubSub,
     PutItem, Russet, ShardedCache, Start, Subscription, Topic, Write, WritePolicy, Writer, raw,
+    Advice, Backlog, BloomFilter, BoxError, Cache, Cancelled, Counters, DeadNode, ErrorKind,
+    Granularity, ItemSource, Json, Leaderboard, Loader, NodeAnswer, PutItem, Queue, Russet,
+    Settled, ShardedCache, Task, TaskContext, Worker, Write, WritePolicy, Writer, raw,
     testing::{Reply, TestServer, eventually},
 };
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -43,6 +47,8 @@ async fn every_key_is_a_row_of_the_table_and_the_acl_is_enough() {
     every_call_of_the_counters(&russet).await;
     every_call_of_the_leaderboard(&russet).await;
     every_call_of_the_pubsub(&stage, &russet, &mut seen).await;
+    every_call_of_the_queue(&stage, &russet, &mut seen).await;
+    every_call_of_the_worker(&stage, &russet, &mut seen).await;
     assert_eq!(russet.health().await.unwrap().role, "master");
     stage.observe(&mut seen).await;
 
@@ -153,6 +159,8 @@ fn every_public_call_is_made_here() {
         ("counters", "every_call_of_the_counters"),
         ("leaderboard", "every_call_of_the_leaderboard"),
         ("pubsub", "every_call_of_the_pubsub"),
+        ("queue", "every_call_of_the_queue"),
+        ("queue/worker", "every_call_of_the_worker"),
     ] {
         let (_, made) = calls.split_once(&["async fn ", function, "("].concat()).unwrap();
         let (made, _) = made.split_once("\n}\n").unwrap();
@@ -689,6 +697,76 @@ async fn every_call_of_the_pubsub(stage: &Stage, russet: &Russet, seen: &mut BTr
     let (order, ()) = tokio::join!(group.next(), async {
         eventually(LONG, async || {
             let waiters = stage.server.command(&["KEYS", "*{topic:*}:waiters"]).await.unwrap();
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Job(String);
+
+impl Task for Job {
+    const NAME: &'static str = "job";
+}
+
+async fn every_call_of_the_queue(stage: &Stage, russet: &Russet, seen: &mut BTreeSet<String>) {
+    let queue = Queue::builder(russet, "jobs: a}{*")
+        .max_attempts(5)
+        .backoff(LONG, LONG)
+        .lease(LONG)
+        .max_task_bytes(1_000)
+        .keep_dead(LONG)
+        .keep_results(LONG)
+        .task_timeout(LONG)
+        .request_window(LONG)
+        .build()
+        .unwrap();
+    let job = || Job("x".into());
+    let first = queue.enqueue(job()).priority(9).unique("a b:{*}").request_id("1 2").await.unwrap();
+    let options = queue.enqueue(job()).delay(LONG).max_attempts(2).timeout(LONG).keep_result(LONG);
+    let later = options.execute_at(SystemTime::now()).await.unwrap();
+    let many = queue.enqueue_many([job(), job(), job(), job(), job()]).await.unwrap();
+    assert_eq!((many.ids.len(), later.id.as_str().len()), (5, 22));
+    let mut delivery = queue.receive(LONG).await.unwrap().unwrap();
+    assert_eq!((delivery.id(), delivery.name(), delivery.attempt()), (first.id, "job", 1));
+    assert_eq!((delivery.id().priority(), delivery.body()), (9, b"\"x\"".as_slice()));
+    let task: Job = delivery.task().unwrap();
+    assert!(delivery.fence() > 0 && task.0 == "x");
+    assert_eq!(delivery.extend(LONG).await.unwrap(), Settled::Done);
+    assert_eq!(queue.cancel(first.id).await.unwrap(), Cancelled::Asked);
+    stage.observe(seen).await;
+    assert_eq!(delivery.ack().await.unwrap(), Settled::Done);
+    let take = async || queue.receive(LONG).await.unwrap().unwrap();
+    assert_eq!(take().await.retry("failed").await.unwrap(), Settled::Done);
+    assert_eq!(take().await.dead_letter("failed").await.unwrap(), Settled::Done);
+    assert_eq!(take().await.release().await.unwrap(), Settled::Done);
+    assert_eq!(queue.cancel(later.id).await.unwrap(), Cancelled::Done);
+    assert!(queue.status(later.id).await.unwrap().is_some());
+    assert!(queue.pause().await.unwrap() && queue.resume().await.unwrap());
+    stage.observe(seen).await;
+    let dead = queue.dead(0, 10).await.unwrap()[0].id;
+    assert!(queue.redrive(dead).await.unwrap());
+    assert_eq!(queue.redrive_all().await.unwrap(), 0);
+    assert!(!queue.delete(dead).await.unwrap());
+    assert_eq!(queue.purge(LONG).await.unwrap(), 0);
+    assert!(queue.counts().await.unwrap().ready >= 3);
+}
+
+async fn every_call_of_the_worker(stage: &Stage, russet: &Russet, seen: &mut BTreeSet<String>) {
+    let queue = Queue::builder(russet, "work").build().unwrap();
+    let (told, mut telling) = mpsc::unbounded_channel();
+    let handle = |job: Job, ctx: TaskContext<mpsc::UnboundedSender<String>>| async move {
+        let step = async || Ok(job.0.clone());
+        let done = ctx.once("a step", step).await?;
+        assert!(ctx.attempt() == 1 && ctx.fence() > 0 && !ctx.is_cancelled());
+        assert_eq!(ctx.idempotency_key(), ctx.id().to_string());
+        ctx.state().send(done)?;
+        ctx.cancelled().await;
+        ctx.queue().enqueue(Job("next".into())).delay(LONG).await?;
+        Ok::<_, BoxError>(())
+    };
+    let builder = Worker::builder(&queue).state(told).concurrency(2);
+    let worker = builder.shutdown_timeout(LONG).handler(handle).build().unwrap();
+    let id = queue.enqueue(Job("x".into())).await.unwrap().id;
+    let looking = async {
+        assert_eq!(telling.recv().await.as_deref(), Some("x"));
+        eventually(LONG, async || {
+            let waiters = stage.server.command(&["KEYS", "*{queue:work}:waiters"]).await.unwrap();
             if waiters.list().is_empty() { Err("nobody waits") } else { Ok(()) }
         })
         .await;
@@ -712,4 +790,13 @@ async fn every_call_of_the_pubsub(stage: &Stage, russet: &Russet, seen: &mut BTr
     group.leave().await.unwrap();
     assert!(orders.remove_group("billing").await.unwrap());
     orders.delete().await.unwrap();
+        assert!(worker.is_alive());
+        assert_eq!(queue.cancel(id).await.unwrap(), Cancelled::Asked);
+        eventually(LONG, async || match queue.counts().await.unwrap() {
+            counts if counts.scheduled == 1 && counts.completed == 1 => Ok(()),
+            counts => Err(format!("{counts:?}")),
+        })
+        .await;
+    };
+    worker.run_until(looking).await.unwrap();
 }

@@ -36,7 +36,7 @@ use tokio::runtime::Handle;
 
 pub use builder::RussetBuilder;
 pub(crate) use call::Call;
-pub(crate) use control::{Control, Kept, Pulse};
+pub(crate) use control::{Control, Heartbeat, Kept, Pulse};
 pub use doctor::{Finding, Severity};
 pub use durability::{Durability, Reached};
 pub use health::Health;
@@ -154,12 +154,13 @@ impl Russet {
         &self.inner.namespace
     }
 
-    #[cfg(any(feature = "cache", feature = "counters"))]
+    #[cfg(any(feature = "cache", feature = "counters", feature = "queue"))]
     pub(crate) fn clock(&self) -> &ServerClock {
         &self.inner.clock
     }
 
     #[cfg(any(feature = "cache", feature = "pubsub"))]
+    #[cfg(any(feature = "cache", feature = "queue"))]
     pub(crate) fn inbox(&self) -> &Inbox {
         &self.inner.inbox
     }
@@ -171,6 +172,7 @@ impl Russet {
     }
 
     #[cfg(any(feature = "cache", feature = "pubsub"))]
+    #[cfg(any(feature = "cache", feature = "queue"))]
     pub(crate) fn listeners(&self) -> &Listeners {
         &self.inner.listeners
     }
@@ -187,7 +189,7 @@ impl Russet {
         matches!(self.inner.settings.topology, Topology::Cluster(_))
     }
 
-    #[cfg(any(feature = "bloom", feature = "cache"))]
+    #[cfg(any(feature = "bloom", feature = "cache", feature = "queue"))]
     pub(crate) fn control(&self) -> &Control {
         &self.inner.control
     }

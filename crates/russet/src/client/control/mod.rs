@@ -1,5 +1,6 @@
 //! What must go on while the caller's runtime does not: renewals, on a thread and a connection of the library's own.
 
+mod heartbeat;
 mod pulse;
 mod renewals;
 
@@ -12,7 +13,7 @@ use std::{
 use tokio::runtime::{self, Handle};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::{pulse::Pulse, renewals::Kept};
+pub(crate) use self::{heartbeat::Heartbeat, pulse::Pulse, renewals::Kept};
 
 use self::renewals::Renewals;
 use super::{call::Call, places::Places, router::Router, send::Errand, settings::Settings};
@@ -36,6 +37,7 @@ enum Thread {
 
 struct Running {
     renewer: Service,
+    runtime: Handle,
     router: Arc<OnceLock<Router>>,
     end: CancellationToken,
     ended: CancellationToken,
@@ -94,7 +96,7 @@ impl Control {
                 renewals.run(signals, renew).await
             }
         });
-        Some(Running { renewer, router, end, ended })
+        Some(Running { renewer, runtime, router, end, ended })
     }
 
     /// Ends the renewals, the connection and the thread.

@@ -1,0 +1,515 @@
+//! The only file that names the Lua of queues.
+
+use std::time::Duration;
+
+use super::{TaskId, record::Record};
+use crate::{
+    client::{Call, Reached, Russet},
+    error::{Error, Result},
+    keys::{Part, Slot, queue as keys},
+    script::{Script, script},
+};
+
+static ENQUEUE: Script =
+    script!("queue/enqueue", include "queue", include "queue_wake", include "now_ms");
+static TURN: Script = script!("queue/turn", include "queue", include "queue_pop", include "queue_wake", include "queue_end", include "now_ms", flags "allow-oom");
+static KEEP: Script = script!("queue/keep", include "queue", include "now_ms", flags "allow-oom");
+static RECOVER: Script =
+    script!("queue/recover", include "queue", include "queue_wake", flags "allow-oom");
+static CANCEL: Script = script!("queue/cancel", include "queue", include "queue_end", include "now_ms", flags "allow-oom");
+static STATUS: Script = script!("queue/status", include "queue", flags "no-writes");
+static COUNTS: Script = script!("queue/counts", include "queue", flags "no-writes");
+static DEAD: Script = script!("queue/dead", include "queue", flags "no-writes");
+static REDRIVE: Script = script!("queue/redrive", include "queue", include "queue_wake", include "now_ms", flags "allow-oom");
+static SWEEP: Script = script!("queue/sweep", include "queue", include "now_ms", flags "allow-oom");
+static PAUSE: Script =
+    script!("queue/pause", include "queue", include "queue_wake", flags "allow-oom");
+static RECORD: Script = script!("queue/record", include "queue");
+
+/// Where a queue is.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    slot: Slot,
+    parts: Vec<Part>,
+}
+
+impl Place {
+    pub(super) fn new(slot: Slot) -> Self {
+        Self { slot, parts: keys::all() }
+    }
+
+    /// The channel on which running tasks are asked to end.
+    pub(super) fn cancelling(&self) -> String {
+        keys::cancelling(&self.slot)
+    }
+
+    fn call(&self, script: &'static Script) -> Call {
+        Call::script(script, &self.slot, &self.parts.iter().collect::<Vec<_>>())
+    }
+}
+
+/// When tasks are to be ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct When {
+    pub(super) delay: Duration,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
+}
+
+/// How a task was taken on, and by which task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    New,
+    /// By the first call of the request.
+    Before,
+    /// Another task has the unique key.
+    Other,
+}
+
+/// What makes an enqueueing one that can be asked for twice, and one beside which no other is.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Single<'a> {
+    pub(super) request: Option<&'a str>,
+    pub(super) window: Duration,
+    pub(super) unique: Option<&'a str>,
+}
+
+/// Puts tasks of one priority on the queue.
+pub(super) async fn enqueue(
+    russet: &Russet,
+    place: &Place,
+    single: Single<'_>,
+    when: When,
+    tasks: &[(TaskId, Vec<u8>)],
+) -> Result<(TaskId, Taken, Reached)> {
+    let mut call = place
+        .call(&ENQUEUE)
+        .arg(single.request.unwrap_or_default())
+        .arg(millis(single.window))
+        .arg(single.unique.unwrap_or_default())
+        .arg(millis(when.delay))
+        .arg(when.at.max(0));
+    for (id, record) in tasks {
+        call = call.arg(id.as_str()).arg(record.as_slice());
+    }
+    if single.request.is_some() {
+        call = call.idempotent();
+    }
+    let ((id, taken), reached): ((String, i64), _) = russet.run_durable(call).await?;
+    let taken = match taken {
+        1 => Taken::New,
+        0 => Taken::Before,
+        _ => Taken::Other,
+    };
+    Ok((id.parse()?, taken, reached))
+}
+
+/// What became of a claimed task.
+#[derive(Clone, Debug)]
+pub(super) struct Settlement {
+    pub(super) id: TaskId,
+    pub(super) fence: u64,
+    pub(super) unique: Option<String>,
+    pub(super) verdict: Verdict,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Verdict {
+    /// Done, at this attempt; nothing is kept.
+    Ack {
+        attempt: u32,
+    },
+    /// Done; the outcome is kept.
+    Keep {
+        ms: u64,
+        name: String,
+        attempt: u32,
+        result: Vec<u8>,
+    },
+    Retry {
+        delay: Duration,
+        error: String,
+    },
+    Dead {
+        error: String,
+    },
+    Release,
+    Cancelled {
+        ms: u64,
+    },
+}
+
+impl Settlement {
+    fn write(&self) -> Vec<u8> {
+        let (letter, number, text) = match &self.verdict {
+            Verdict::Ack { attempt } => ('a', u64::from(*attempt), Vec::new()),
+            Verdict::Keep { ms, name, attempt, result } => {
+                let mut text = [name, " ", &attempt.to_string(), " "].concat().into_bytes();
+                text.extend_from_slice(result);
+                ('k', *ms, text)
+            }
+            Verdict::Retry { delay, error } => ('r', millis(*delay), error.clone().into_bytes()),
+            Verdict::Dead { error } => ('d', 0, error.clone().into_bytes()),
+            Verdict::Release => ('f', 0, Vec::new()),
+            Verdict::Cancelled { ms } => ('c', *ms, Vec::new()),
+        };
+        if letter == 'a' && number == 1 && self.unique.is_none() {
+            return self.fence.to_string().into_bytes();
+        }
+        let unique = self.unique.as_deref().unwrap_or("-");
+        let mut line = format!("{letter} {} {number} {unique} ", self.fence).into_bytes();
+        line.extend_from_slice(&text);
+        line
+    }
+}
+
+/// Who waits for tasks: an address, whether it is registered already, and how long it waits.
+#[derive(Clone, Default)]
+pub(super) struct Waits {
+    pub(super) address: String,
+    pub(super) is_registered: bool,
+    pub(super) at_most: Duration,
+}
+
+/// What a worker wants of a turn.
+pub(super) struct Turn<'a> {
+    pub(super) most: usize,
+    pub(super) lease: Duration,
+    pub(super) claimant: &'a str,
+    pub(super) waits: Waits,
+    pub(super) settlements: &'a [Settlement],
+}
+
+/// A claimed task; none when its record is of another version.
+pub(super) type Claimed = (TaskId, Option<Record>);
+
+#[derive(Debug)]
+pub(super) struct Turned {
+    /// Until something is due that is not ready now.
+    pub(super) wait: Duration,
+    pub(super) fence: u64,
+    /// Whether each settlement was of a current lease.
+    pub(super) settled: Vec<bool>,
+    pub(super) claimed: Vec<Claimed>,
+}
+
+/// Settles, and claims, in one step. Settling the same again changes nothing.
+pub(super) async fn turn(russet: &Russet, place: &Place, turn: Turn<'_>) -> Result<Turned> {
+    turn_by(&TURN, russet, place, turn).await
+}
+
+async fn turn_by(
+    script: &'static Script,
+    russet: &Russet,
+    place: &Place,
+    turn: Turn<'_>,
+) -> Result<Turned> {
+    let Turn { most, lease, claimant, waits, settlements } = turn;
+    let mut call = place
+        .call(script)
+        .arg(most)
+        .arg(millis(lease))
+        .arg(claimant)
+        .arg(waits.address)
+        .arg(millis(waits.at_most))
+        .arg(u8::from(waits.is_registered))
+        .arg(settlements.len());
+    for settlement in settlements {
+        call = call.arg(settlement.id.as_str());
+    }
+    for settlement in settlements {
+        call = call.arg(settlement.write());
+    }
+    type Answer = (i64, u64, u64, Vec<i64>, Vec<String>, Vec<Vec<u8>>);
+    let (now, wait, fence, settled, ids, records): Answer = russet.run(call).await?;
+    russet.clock().learn(now);
+    let ids = ids.iter().map(|id| id.parse()).collect::<Result<Vec<TaskId>>>()?;
+    Ok(Turned {
+        wait: Duration::from_millis(wait),
+        fence,
+        settled: settled.into_iter().map(|one| one == 1).collect(),
+        claimed: ids.into_iter().zip(records.into_iter().map(Record::read)).collect(),
+    })
+}
+
+/// The call that renews claims.
+pub(super) fn renewal(place: &Place, lease: Duration, claims: &[u64], claimant: &str) -> Call {
+    let mut call = place.call(&KEEP).arg(millis(lease));
+    for claim in claims {
+        call = call.arg([&claim.to_string(), " ", claimant].concat());
+    }
+    call.idempotent()
+}
+
+/// What a renewal answers.
+pub(super) enum Told {
+    Lost(u64),
+    Cancel(TaskId),
+}
+
+impl Told {
+    pub(super) fn read(line: &str) -> Option<Self> {
+        match line.split_once(' ')? {
+            ("lost", claim) => claim.parse().ok().map(Self::Lost),
+            ("cancel", id) => id.parse().ok().map(Self::Cancel),
+            _ => None,
+        }
+    }
+}
+
+/// Renews one claim now; answers whether it was current.
+pub(super) async fn extend(
+    russet: &Russet,
+    place: &Place,
+    lease: Duration,
+    claim: u64,
+    claimant: &str,
+) -> Result<bool> {
+    let told: Vec<String> = russet.run(renewal(place, lease, &[claim], claimant)).await?;
+    Ok(!told.iter().any(|line| matches!(Told::read(line), Some(Told::Lost(_)))))
+}
+
+/// Gives back what was claimed in answers that were lost.
+pub(super) async fn recover(
+    russet: &Russet,
+    place: &Place,
+    claimant: &str,
+    known: &[u64],
+) -> Result<u64> {
+    let mut call = place.call(&RECOVER).arg(claimant);
+    for claim in known {
+        call = call.arg(*claim);
+    }
+    russet.run(call.idempotent()).await
+}
+
+/// Cancels; answers what became of it.
+pub(super) async fn cancel(
+    russet: &Russet,
+    place: &Place,
+    id: TaskId,
+    keep: Duration,
+) -> Result<String> {
+    let call = place.call(&CANCEL).arg(id.as_str()).arg(millis(keep)).arg(place.cancelling());
+    russet.run(call).await
+}
+
+/// What stands there of a task, as the script tells it.
+pub(super) async fn status(russet: &Russet, place: &Place, id: TaskId) -> Result<Vec<Vec<u8>>> {
+    russet.run(place.call(&STATUS).arg(id.as_str())).await
+}
+
+pub(super) async fn counts(russet: &Russet, place: &Place) -> Result<[i64; 9]> {
+    let counts: Vec<i64> = russet.run(place.call(&COUNTS)).await?;
+    counts.try_into().map_err(|_| Error::internal("queue/counts answered another number of counts"))
+}
+
+/// Id, time of death, record and errors of some dead tasks.
+pub(super) async fn dead(
+    russet: &Russet,
+    place: &Place,
+    first: u64,
+    most: u64,
+) -> Result<Vec<(TaskId, i64, Vec<u8>, String)>> {
+    type Answer = (Vec<String>, Vec<i64>, Vec<Vec<u8>>, Vec<String>);
+    let call = place.call(&DEAD).arg(first).arg(first + most - 1);
+    let (ids, times, records, errors): Answer = russet.run(call).await?;
+    let rows = ids.into_iter().zip(times).zip(records).zip(errors);
+    rows.map(|(((id, time), record), errors)| Ok((id.parse()?, time, record, errors))).collect()
+}
+
+/// Brings back one dead task, or a hundred of those that died until then; answers how many, and until when.
+pub(super) async fn redrive(
+    russet: &Russet,
+    place: &Place,
+    id: Option<TaskId>,
+    until: i64,
+) -> Result<(u64, i64)> {
+    let id = id.map(|id| id.to_string()).unwrap_or_default();
+    russet.run(place.call(&REDRIVE).arg(id).arg(until)).await
+}
+
+/// Ends one dead task, or a hundred of those that were kept for so long, and other things that are over; answers how many of
+/// the two.
+pub(super) async fn sweep(
+    russet: &Russet,
+    place: &Place,
+    id: Option<TaskId>,
+    keep: Duration,
+) -> Result<(u64, u64)> {
+    let id = id.map(|id| id.to_string()).unwrap_or_default();
+    russet.run(place.call(&SWEEP).arg(id).arg(millis(keep))).await
+}
+
+/// Answers whether it was not so before.
+pub(super) async fn pause(russet: &Russet, place: &Place, is_paused: bool) -> Result<bool> {
+    russet.run(place.call(&PAUSE).arg(u8::from(is_paused)).idempotent()).await
+}
+
+/// What is recorded of a step.
+pub(super) enum Recorded {
+    Result(Vec<u8>),
+    Nothing,
+    Lost,
+}
+
+/// Looks for the result of a step, or records it.
+pub(super) async fn record(
+    russet: &Russet,
+    place: &Place,
+    id: TaskId,
+    fence: u64,
+    step: &str,
+    result: Option<&[u8]>,
+) -> Result<Recorded> {
+    let mut call = place.call(&RECORD).arg(id.as_str()).arg(fence).arg(step);
+    if let Some(result) = result {
+        call = call.arg(result);
+    }
+    let mut answer: Vec<Vec<u8>> = russet.run(call.idempotent()).await?;
+    Ok(match answer.first().map(Vec::as_slice) {
+        Some(b"recorded") => Recorded::Result(answer.pop().unwrap_or_default()),
+        Some(b"nothing") => Recorded::Nothing,
+        _ => Recorded::Lost,
+    })
+}
+
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{keys::Namespace, testing::TestServer};
+
+    const LONG: Duration = Duration::from_secs(60);
+    const BRIEF: Duration = Duration::from_millis(1);
+
+    struct Scene {
+        _server: TestServer,
+        russet: Russet,
+        place: Place,
+        id: TaskId,
+    }
+
+    /// A queue with one task that is ready.
+    async fn scene() -> Scene {
+        let server = TestServer::start().await.unwrap();
+        let russet = Russet::connect(&server.url()).await.unwrap();
+        let slot = Slot::of(&Namespace::new("test").unwrap(), "queue", "mutants").unwrap();
+        let (place, id) = (Place::new(slot), TaskId::new(1, 0));
+        let body = Bytes::from_static(b"{}");
+        let record = Record { name: "task".into(), max_attempts: 5, body, ..Record::default() };
+        let task = [(id, record.write())];
+        enqueue(&russet, &place, Single::default(), When::default(), &task).await.unwrap();
+        Scene { _server: server, russet, place, id }
+    }
+
+    impl Scene {
+        async fn turn(
+            &self,
+            script: &'static Script,
+            claimant: &str,
+            most: usize,
+            lease: Duration,
+            settlements: &[Settlement],
+        ) -> Turned {
+            let waits = Waits::default();
+            let turn = Turn { most, lease, claimant, waits, settlements };
+            turn_by(script, &self.russet, &self.place, turn).await.unwrap()
+        }
+
+        /// Claims with this script until there is something, for a while.
+        async fn claim(
+            &self,
+            script: &'static Script,
+            claimant: &str,
+            lease: Duration,
+        ) -> Option<u64> {
+            for _ in 0..100 {
+                let turned = self.turn(script, claimant, 1, lease, &[]).await;
+                if !turned.claimed.is_empty() {
+                    return Some(turned.fence);
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            None
+        }
+
+        fn ack(&self, fence: u64) -> [Settlement; 1] {
+            let verdict = Verdict::Ack { attempt: 1 };
+            [Settlement { id: self.id, fence, unique: None, verdict }]
+        }
+    }
+
+    /// The script with one line changed.
+    fn mutant(of: &'static Script, from: &str, to: &str) -> &'static Script {
+        assert_eq!(of.source.matches(from).count(), 1, "{from}");
+        let source = of.source.replace(from, to).leak();
+        Box::leak(Box::new(Script::new("mutant", source, "allow-oom")))
+    }
+
+    /// Whether the ack of a worker whose lease ended, and whose task another one has, does anything.
+    async fn a_late_ack_settles(script: &'static Script) -> bool {
+        let scene = scene().await;
+        let late = scene.claim(&TURN, "late", BRIEF).await.unwrap();
+        let current = scene.claim(&TURN, "current", LONG).await.unwrap();
+        assert!(current > late);
+        let settled = scene.turn(script, "late", 0, LONG, &scene.ack(late)).await.settled;
+        let is_there =
+            scene.turn(&TURN, "current", 0, LONG, &scene.ack(current)).await.settled == [true];
+        assert_ne!(settled == [true], is_there, "one of them settles");
+        settled == [true]
+    }
+
+    #[tokio::test]
+    async fn a_late_ack_changes_nothing() {
+        assert!(!a_late_ack_settles(&TURN).await);
+    }
+
+    #[tokio::test]
+    async fn without_its_token_check_a_late_ack_would_take_the_task_from_another_worker() {
+        let check = "and tonumber(held[i]) == tonumber(fence) and 1 or 0";
+        assert!(a_late_ack_settles(mutant(&TURN, check, "and 1 or 0")).await);
+    }
+
+    /// Whether a second worker gets a task that the first one holds.
+    async fn a_held_task_is_given_to_another(script: &'static Script) -> bool {
+        let scene = scene().await;
+        scene.claim(script, "first", LONG).await.unwrap();
+        scene.claim(script, "second", LONG).await.is_some()
+    }
+
+    #[tokio::test]
+    async fn a_held_task_is_nobody_elses() {
+        assert!(!a_held_task_is_given_to_another(&TURN).await);
+    }
+
+    #[tokio::test]
+    async fn without_its_look_at_the_time_the_reaper_would_give_away_what_is_held() {
+        let check = "  if tonumber(lease[2]) <= now then\n    local claim";
+        let without = mutant(&TURN, check, "  if true then\n    local claim");
+        assert!(a_held_task_is_given_to_another(without).await);
+    }
+
+    /// Whether the task of a worker that died comes to another one.
+    async fn an_orphan_comes_back(script: &'static Script) -> bool {
+        let scene = scene().await;
+        scene.claim(script, "dies", BRIEF).await.unwrap();
+        scene.claim(script, "lives", LONG).await.is_some()
+    }
+
+    #[tokio::test]
+    async fn the_task_of_a_dead_worker_comes_back() {
+        assert!(an_orphan_comes_back(&TURN).await);
+    }
+
+    #[tokio::test]
+    async fn without_its_lease_a_claimed_task_would_be_lost_with_its_worker() {
+        let lease = "  redis.call('ZADD', leases, now + ARGV[2], claim .. ' ' .. ARGV[3])\n";
+        assert!(!an_orphan_comes_back(mutant(&TURN, lease, "")).await);
+    }
+}

@@ -1,0 +1,131 @@
+use std::{fmt, str::FromStr};
+
+use rand::RngExt;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::error::{Error, Result};
+
+/// What can be put on a queue: a serde type with a name of its own, which is what stands in Redis. The name of the Rust
+/// type is not used, so that the type can be renamed.
+///
+/// ```
+/// use russet::Task;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct SendEmail { email: String, subject: String }
+///
+/// impl Task for SendEmail {
+///     const NAME: &'static str = "send_email";
+/// }
+/// ```
+pub trait Task: Serialize + DeserializeOwned + Send + 'static {
+    /// What the kind of task is called: 1 to 64 of the characters `A–Z a–z 0–9 _ . -`.
+    const NAME: &'static str;
+}
+
+/// The longest name of a kind of task.
+const MAX_NAME: usize = 64;
+
+/// Refuses a name that could not stand in a record.
+pub(super) fn check_task_name(name: &str) -> Result<()> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_plain) {
+        return Ok(());
+    }
+    Err(Error::invalid(format_args!(
+        "the task name {name:?} is not 1 to {MAX_NAME} of the characters A-Z, a-z, 0-9, _, . and -"
+    )))
+}
+
+/// The digits of an id, in the order of their bytes.
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const LENGTH: usize = 22;
+/// 48 bits of time and as many random ones fill 21 digits.
+const RANDOM_BITS: u32 = 77;
+
+/// The id of a task: 22 letters and digits. The first ones tell the time at which it was made, so that ids sort by it; the
+/// last one is the task's priority.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId([u8; LENGTH]);
+
+impl TaskId {
+    pub(super) fn new(now_ms: i64, priority: u8) -> Self {
+        let time = u128::from(now_ms.unsigned_abs() & ((1 << 48) - 1)) << RANDOM_BITS;
+        let mut rest = time | (rand::rng().random::<u128>() & ((1 << RANDOM_BITS) - 1));
+        let mut id = [b'0' + priority; LENGTH];
+        for place in id[..LENGTH - 1].iter_mut().rev() {
+            *place = DIGITS[(rest % 62) as usize];
+            rest /= 62;
+        }
+        Self(id)
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        // Only ASCII gets in.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// The priority of the task, 0 to 9; higher comes first.
+    pub fn priority(&self) -> u8 {
+        self.0[LENGTH - 1] - b'0'
+    }
+}
+
+impl FromStr for TaskId {
+    type Err = Error;
+
+    /// # Errors
+    /// `Invalid` for a text that is no id.
+    fn from_str(text: &str) -> Result<Self> {
+        let id = <[u8; LENGTH]>::try_from(text.as_bytes()).ok();
+        id.filter(|id| id.iter().all(u8::is_ascii_alphanumeric) && id[LENGTH - 1].is_ascii_digit())
+            .map(Self)
+            .ok_or_else(|| {
+                Error::invalid("this is no id of a task: those are 22 letters and digits")
+            })
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TaskId({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_their_time_and_tell_their_priority() {
+        let (early, late) = (TaskId::new(1_000, 9), TaskId::new(1_001, 0));
+        assert!(early < late && early.priority() == 9 && late.priority() == 0);
+        assert_ne!(TaskId::new(1_000, 0), TaskId::new(1_000, 0));
+        assert_eq!(early.to_string().parse::<TaskId>().unwrap(), early);
+        for bad in [
+            "",
+            "short",
+            "123456789012345678901x",
+            "12345678901234567890 1",
+            "1234567890123456789012é",
+        ] {
+            assert!(bad.parse::<TaskId>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_task_name_is_plain() {
+        assert!(check_task_name("send_email.v2").is_ok());
+        for bad in ["", "a b", "a;b", "é", &"x".repeat(65)] {
+            assert!(check_task_name(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! A worker's life: it claims until it is told to end, then finishes what runs.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::{pin, select};
+use tokio_util::sync::CancellationToken;
+
+use super::{Worker, claimer::Claimer};
+use crate::error::Result;
+
+/// A claim loop serves so many tasks at a time before a second one is worth it.
+const A_LOOP: usize = 50;
+const MOST_LOOPS: usize = 4;
+
+/// Ends the handlers when the worker is dropped in the middle.
+struct End(CancellationToken);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+impl<S: Send + Sync + 'static> Worker<S> {
+    /// Works until the future ends; then claims nothing more, waits for the running handlers up to the
+    /// [`shutdown_timeout`](super::WorkerBuilder::shutdown_timeout), drops those that are left, and gives their tasks back
+    /// without counting an attempt. Outages of the server are waited out.
+    ///
+    /// A future of this that is dropped drops its handlers too, at their next `await`; their tasks come back when their
+    /// leases end.
+    ///
+    /// # Errors
+    /// When it cannot begin: the operating system gives no random bytes.
+    pub async fn run_until(&self, shutdown: impl Future<Output = ()>) -> Result<()> {
+        let shared = &self.shared;
+        let (stop, end) = (CancellationToken::new(), End(CancellationToken::new()));
+        let loops = (shared.concurrency / A_LOOP).clamp(1, MOST_LOOPS);
+        let mut claimers = Vec::new();
+        for number in 0..loops {
+            let slots =
+                shared.concurrency * (number + 1) / loops - shared.concurrency * number / loops;
+            claimers.push(Claimer::new(Arc::clone(shared), slots, &stop, &end.0)?.run());
+        }
+        let working = join_all(claimers);
+        pin!(working, shutdown);
+        select! {
+            _ = &mut working => return Ok(()),
+            () = &mut shutdown => stop.cancel(),
+        }
+        select! {
+            _ = &mut working => return Ok(()),
+            () = tokio::time::sleep(shared.shutdown_timeout) => {}
+        }
+        tracing::warn!(
+            "handlers still run at the end of the shutdown timeout: their tasks are given back"
+        );
+        end.0.cancel();
+        // A handler that blocks its thread is not waited for: its task comes back when its lease ends.
+        let _ = tokio::time::timeout(LAST_TURN, working).await;
+        Ok(())
+    }
+
+    /// Whether its claim loops turn: false before it runs, and when none has reached the server for 15 seconds.
+    pub fn is_alive(&self) -> bool {
+        self.shared.alive.is_recent()
+    }
+}
+
+/// How long the last turn may take, after the handlers were dropped.
+const LAST_TURN: std::time::Duration = std::time::Duration::from_secs(2);
