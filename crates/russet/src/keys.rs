@@ -26,9 +26,6 @@
 //! | `{counters:<group>}:day:<date>` | zset | TTL | `counters` |
 //! | `{counters:<group>}:month:<year and month>` | zset | TTL | `counters` |
 //! | `{leaderboard:<name>}:scores` | zset | the application | `leaderboard` |
-//! | `{pubsub:<name>}:messages` | channel | the subscribers | `pubsub` |
-//! | `{topic:<name>}:log` | stream | TTL | `pubsub` |
-//! | `{topic:<name>}:waiters` | hash | TTL | `pubsub` |
 //! | `{queue:<name>}:tasks` | hash | the workers | `queue` |
 //! | `{queue:<name>}:ready:<priority>` | list | the workers | `queue` |
 //! | `{queue:<name>}:scheduled` | zset | the workers | `queue` |
@@ -45,6 +42,9 @@
 //! | `{queue:<name>}:cancels` | zset | the workers | `queue` |
 //! | `{queue:<name>}:requests` | hash | the workers | `queue` |
 //! | `{queue:<name>}:cancelling` | channel | the workers | `queue` |
+//! | `{pubsub:<name>}:messages` | channel | the subscribers | `pubsub` |
+//! | `{topic:<name>}:log` | stream | TTL | `pubsub` |
+//! | `{topic:<name>}:waiters` | hash | TTL | `pubsub` |
 //! | `{inbox:<process>}:news` | channel | the process | `wake` |
 
 use std::{fmt, sync::Arc};
@@ -328,6 +328,9 @@ pub(crate) mod topic {
     /// Hash: who waits for a message, by consumer. Ends by a TTL.
     pub(crate) fn waiters() -> Part {
         Part("waiters".into())
+    }
+}
+
 /// Keys of a queue. Its workers end what is in them: each task when it is done, what is kept of one by a sweep.
 #[cfg(feature = "queue")]
 pub(crate) mod queue {

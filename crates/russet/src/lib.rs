@@ -138,9 +138,10 @@ pub use counters::{Counters, CountersBuilder, Counts, Granularity, Point, Top};
 pub use leaderboard::{Leaderboard, LeaderboardBuilder, Ranked, Standing};
 #[cfg(feature = "pubsub")]
 pub use pubsub::{
-    Acked, Callback, Delivery, Event, Group, GroupOptions, GroupStats, History, Logged, MessageId,
-    OnChannel, Overflow, PubSub, PubSubBuilder, Published, Start, Subscription, Topic,
-    TopicBuilder, TopicStats,
+    Acked, Callback, Event, Group, GroupOptions, GroupStats, History, Logged, MessageId, OnChannel,
+    Overflow, PubSub, PubSubBuilder, Published, Start, Subscription, Topic, TopicBuilder,
+    TopicDelivery, TopicStats,
+};
 #[cfg(feature = "queue")]
 pub use queue::{
     Cancelled, DeadTask, Delivery, Enqueue, Enqueued, EnqueuedMany, Queue, QueueBuilder,

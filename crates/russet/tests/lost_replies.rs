@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use russet::testing::{Proxy, Reply, TestServer};
 use russet::{
-    Acked, BoxError, Cache, Counters, Delivery, ErrorKind, Group, Leaderboard, Loader, Russet,
-    Start, Topic, metered,
+    Acked, BoxError, Cache, Counters, ErrorKind, Group, Leaderboard, Loader, Russet, Start, Topic,
+    TopicDelivery, metered,
 };
 use support::public_methods;
 use tokio::sync::Mutex;
@@ -85,7 +85,9 @@ const WRITES: &[Row] = &[
     row!("Group::leave", Repeated, |b| async {
         b.leaves.lock().await.take().unwrap().leave().await
     }),
-    row!("Delivery::ack", Unknown, |b| async { b.held.lock().await.take().unwrap().ack().await }),
+    row!("TopicDelivery::ack", Unknown, |b| async {
+        b.held.lock().await.take().unwrap().ack().await
+    }),
 ];
 
 /// Every public call that writes nothing.
@@ -127,11 +129,11 @@ const READS: &[&str] = &[
     "Topic::builder",
     "Topic::history",
     "Topic::stats",
-    "Delivery::deliveries",
+    "TopicDelivery::deliveries",
     // It writes a time, which is left out of the comparison; done twice, the lease begins anew.
-    "Delivery::extend",
-    "Delivery::id",
-    "Delivery::message",
+    "TopicDelivery::extend",
+    "TopicDelivery::id",
+    "TopicDelivery::message",
 ];
 
 /// What the calls are made on, in a namespace of its own.
@@ -143,7 +145,7 @@ struct Blocks {
     topic: Topic<u64>,
     reader: Mutex<Group<u64>>,
     leaves: Mutex<Option<Group<u64>>>,
-    held: Mutex<Option<Delivery<u64>>>,
+    held: Mutex<Option<TopicDelivery<u64>>>,
     then: SystemTime,
 }
 
@@ -291,7 +293,7 @@ fn every_public_call_is_a_row_or_a_read() {
     let writes = WRITES.iter().map(|(name, ..)| (*name).to_owned());
     let listed: Vec<String> = writes.chain(READS.iter().map(|name| (*name).to_owned())).collect();
     let found: BTreeSet<_> =
-        ["Cache", "Counters", "Leaderboard", "PubSub", "Topic", "Group", "Delivery"]
+        ["Cache", "Counters", "Leaderboard", "PubSub", "Topic", "Group", "TopicDelivery"]
             .iter()
             .flat_map(|block| public_methods(block))
             .collect();

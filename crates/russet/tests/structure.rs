@@ -18,8 +18,7 @@ use std::{
 const FLOORS: [&[&str]; 4] = [
     &["error", "clock", "cluster_slot", "id", "codec", "backoff", "names", "cache_key"],
     &["keys", "script", "client", "service", "listen", "wake"],
-    &["bloom", "counters", "leaderboard", "pubsub", "ring"],
-    &["bloom", "counters", "leaderboard", "queue", "ring"],
+    &["bloom", "counters", "leaderboard", "pubsub", "queue", "ring"],
     &["cache"],
 ];
 
@@ -223,12 +222,7 @@ const ADDING: [&str; 13] = [
     "XGROUP CREATE",
     "XGROUP SETID",
 ];
-const DRAINING: [&str; 20] = [
-const ADDING: [&str; 12] = [
-    "SETBIT", "SET", "ZADD", "ZINCRBY", "RPUSH", "LPUSH", "HSET", "HINCRBY", "SADD", "XADD",
-    "INCRBY", "LMPOP",
-];
-const DRAINING: [&str; 14] = [
+const DRAINING: [&str; 22] = [
     // In place: what is there, is overwritten.
     "SETRANGE",
     "DEL",
@@ -251,12 +245,11 @@ const DRAINING: [&str; 14] = [
     "XACK",
     "XGROUP DELCONSUMER",
     "XGROUP DESTROY",
-];
-const READING: [&str; 23] = [
-    "HEXISTS",
     "ZPOPMAX",
+    "LMPOP",
 ];
-const READING: [&str; 21] = [
+const READING: [&str; 26] = [
+    "HEXISTS",
     "XLEN",
     "XRANGE",
     "GET",
@@ -279,6 +272,9 @@ const READING: [&str; 21] = [
     "XINFO STREAM",
     "XINFO GROUPS",
     "XINFO CONSUMERS",
+    "ZCOUNT",
+    "ZMSCORE",
+    "ZRANGE",
 ];
 
 /// The commands that a Lua text calls; of those with a word more, both words.
@@ -292,13 +288,6 @@ fn commands(lua: &str) -> Vec<String> {
     calls.collect()
 }
 
-/// They add a lease, and nothing is drained without it.
-const CLAIMS: [&str; 1] = ["cache/behind_claim"];
-    "HEXISTS",
-    "ZCOUNT",
-    "ZMSCORE",
-    "ZRANGE",
-];
 /// They add a lease, and nothing is drained without it; or what they add they take away elsewhere, or it is a mark of a few
 /// bytes.
 const CLAIMS: [&str; 7] = [

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use russet::testing::{WorkerProcess, eventually, worker_env, worker_report};
 use russet::{
-    Acked, Advice, Delivery, Durability, ErrorKind, Group, MessageId, Russet, Start, Topic,
+    Acked, Advice, Durability, ErrorKind, Group, MessageId, Russet, Start, Topic, TopicDelivery,
     TopicStats, metered,
 };
 use support::{Ground, Stage, patient, patient_stage, refused_names, strange_names};
@@ -30,7 +30,7 @@ fn topic(russet: &Russet, name: &str) -> Topic<u64> {
 }
 
 /// The next message of a group, which must come.
-async fn next(group: &mut Group<u64>) -> Delivery<u64> {
+async fn next(group: &mut Group<u64>) -> TopicDelivery<u64> {
     timeout(LONG, group.next()).await.expect("nothing came").unwrap()
 }
 

@@ -159,8 +159,7 @@ impl Russet {
         &self.inner.clock
     }
 
-    #[cfg(any(feature = "cache", feature = "pubsub"))]
-    #[cfg(any(feature = "cache", feature = "queue"))]
+    #[cfg(any(feature = "cache", feature = "pubsub", feature = "queue"))]
     pub(crate) fn inbox(&self) -> &Inbox {
         &self.inner.inbox
     }
@@ -171,8 +170,7 @@ impl Russet {
         &self.inner.runtime
     }
 
-    #[cfg(any(feature = "cache", feature = "pubsub"))]
-    #[cfg(any(feature = "cache", feature = "queue"))]
+    #[cfg(any(feature = "cache", feature = "pubsub", feature = "queue"))]
     pub(crate) fn listeners(&self) -> &Listeners {
         &self.inner.listeners
     }

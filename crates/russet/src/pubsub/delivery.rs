@@ -9,7 +9,7 @@ use crate::{
 /// A message in the hands of one subscriber, until it is acknowledged or its lease ends. Dropping it gives it back when
 /// the lease ends, not at once.
 #[must_use = "a message that is not acknowledged comes again"]
-pub struct Delivery<T, C = Json> {
+pub struct TopicDelivery<T, C = Json> {
     pub(super) topic: Arc<Inner<C>>,
     pub(super) group: Arc<str>,
     pub(super) consumer: Arc<str>,
@@ -27,7 +27,7 @@ pub enum Acked {
     TakenOver,
 }
 
-impl<T, C> Delivery<T, C> {
+impl<T, C> TopicDelivery<T, C> {
     /// The message.
     ///
     /// # Errors
@@ -80,9 +80,9 @@ fn acked(done: u32) -> Acked {
     }
 }
 
-impl<T, C> fmt::Debug for Delivery<T, C> {
+impl<T, C> fmt::Debug for TopicDelivery<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Delivery")
+        f.debug_struct("TopicDelivery")
             .field("topic", &self.topic.slot.object())
             .field("group", &self.group)
             .field("id", &self.id)

@@ -4,7 +4,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
-use super::{delivery::Delivery, message_id::Start, record::decoded, scripts, topic::Topic};
+use super::{delivery::TopicDelivery, message_id::Start, record::decoded, scripts, topic::Topic};
 use crate::{
     codec::{Codec, Json},
     error::{Error, Result},
@@ -62,7 +62,7 @@ impl<T, C> GroupOptions<T, C> {
     }
 
     /// How long a message stays with this subscriber before another one of the group may take it over, 10 ms to 1 day.
-    /// [`Delivery::extend`] begins it anew. All subscribers of a group should say the same: it is the one that takes over
+    /// [`TopicDelivery::extend`] begins it anew. All subscribers of a group should say the same: it is the one that takes over
     /// whose lease counts. 30 seconds unless set.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
@@ -127,7 +127,7 @@ where
     /// # Errors
     /// As every write, see [`ErrorKind`](crate::ErrorKind): the server is away, or the group was removed. Nothing is lost
     /// by calling again; a message whose delivery is `Unknown` comes when the lease ends.
-    pub async fn next(&mut self) -> Result<Delivery<T, C>> {
+    pub async fn next(&mut self) -> Result<TopicDelivery<T, C>> {
         loop {
             if let Some(delivery) = self.next_batch(1).await?.pop() {
                 return Ok(delivery);
@@ -141,7 +141,7 @@ where
     /// # Errors
     /// As [`next`](Self::next), and `Invalid` for a number outside of the range.
     #[tracing::instrument(name = "topic.next", level = "debug", skip_all, fields(topic = self.topic.name()))]
-    pub async fn next_batch(&mut self, most: usize) -> Result<Vec<Delivery<T, C>>> {
+    pub async fn next_batch(&mut self, most: usize) -> Result<Vec<TopicDelivery<T, C>>> {
         if !(1..=MOST).contains(&most) {
             return Err(Error::invalid(format_args!(
                 "a batch has 1 to {MOST} messages, not {most}"
@@ -162,7 +162,7 @@ where
     ///
     /// # Errors
     /// As [`next_batch`](Self::next_batch).
-    pub async fn try_next_batch(&mut self, most: usize) -> Result<Vec<Delivery<T, C>>> {
+    pub async fn try_next_batch(&mut self, most: usize) -> Result<Vec<TopicDelivery<T, C>>> {
         if !(1..=MOST).contains(&most) {
             return Err(Error::invalid(format_args!(
                 "a batch has 1 to {MOST} messages, not {most}"
@@ -182,7 +182,7 @@ where
         Ok(())
     }
 
-    async fn claim(&mut self, most: usize) -> Result<Vec<Delivery<T, C>>> {
+    async fn claim(&mut self, most: usize) -> Result<Vec<TopicDelivery<T, C>>> {
         self.sweep().await;
         let topic = self.topic.clone();
         let inner = &topic.inner;
@@ -208,7 +208,7 @@ where
                 inner.redelivered.increment(1);
             }
             inner.delivered.increment(1);
-            Ok(Delivery {
+            Ok(TopicDelivery {
                 topic: inner.clone(),
                 group: self.group.clone(),
                 consumer: self.consumer.clone(),

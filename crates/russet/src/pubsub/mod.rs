@@ -19,7 +19,7 @@ mod topic_builder;
 
 pub use builder::PubSubBuilder;
 pub use callback::Callback;
-pub use delivery::{Acked, Delivery};
+pub use delivery::{Acked, TopicDelivery};
 pub use event::{Event, OnChannel, Overflow};
 pub use group::{Group, GroupOptions};
 pub use history::{History, Logged};

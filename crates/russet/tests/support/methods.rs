@@ -7,7 +7,7 @@ use std::path::Path;
 /// The public methods in the `impl` blocks of a block's type, in all files of its folder, as `Cache::get`.
 pub fn public_methods(block: &str) -> BTreeSet<String> {
     let folder = match block {
-        "Topic" | "Group" | "Delivery" => "pubsub".to_owned(),
+        "Topic" | "Group" | "TopicDelivery" => "pubsub".to_owned(),
         _ => block.to_lowercase(),
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
