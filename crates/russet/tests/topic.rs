@@ -468,7 +468,8 @@ async fn who_leaves_is_forgotten_but_not_what_it_holds() {
     eventually(LONG, async || {
         assert!(timeout(4 * SHORT, stays.next()).await.is_err(), "there is no message");
         match subscribers().await {
-            1 => Ok(()),
+            // One that waits and has nothing is not always listed.
+            0 | 1 => Ok(()),
             others => Err(format!("{others} subscribers")),
         }
     })

@@ -20,7 +20,8 @@ pub struct GroupStats {
     pub lag: Option<u64>,
     /// How many are in the hands of subscribers.
     pub pending: u64,
-    /// How many subscribers it has, those that died lately included.
+    /// How many subscribers the server lists: those that took messages lately, also when they have died since. One that only
+    /// waits may be missing.
     pub subscribers: u64,
     /// How many messages were dropped by their age or number before anybody of the group took them, as long as the group
     /// has not read on; `None` when the server cannot tell.
