@@ -3,9 +3,11 @@
 -- ARGV[1] group: name   ARGV[2] consumer: id   ARGV[3] most: messages   ARGV[4] lease: ms, or 0 for no look
 -- ARGV[5] where the last look ended: id
 -- returns: {where the look ended, messages that were dropped unacknowledged, {{id, deliveries, {field, value, ..}}, ..}}
---   | nil no topic
--- refuses: writes nothing when there is no topic
-if redis.call('EXISTS', KEYS[1]) == 0 then return false end
+--   | nil no topic or no group
+-- refuses: writes nothing when there is no topic or no group
+local known = redis.pcall('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2])
+if known.err and string.find(known.err, 'NOGROUP') then return false end
+if known.err then return known end
 local most, ended, dropped, taken = tonumber(ARGV[3]), ARGV[5], 0, {}
 
 if ARGV[4] ~= '0' then

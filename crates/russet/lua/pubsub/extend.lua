@@ -3,8 +3,8 @@
 -- ARGV[1] group: name   ARGV[2] consumer: id   ARGV[3] message: id   ARGV[4] delivery: count
 -- returns: 1 done | 0 it was taken over, or is no more
 -- refuses: writes nothing unless the consumer holds the message since this delivery
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])[1]
-if not pending or pending[4] ~= tonumber(ARGV[4]) then return 0 end
+local held = redis.pcall('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])
+local pending = held[1]
+if held.err or not pending or pending[4] ~= tonumber(ARGV[4]) then return 0 end
 
 return #redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[3], 'JUSTID')

@@ -16,7 +16,7 @@ pub(super) fn refused(subject: &str, error: &ServerError) -> Error {
     let (kind, advice) = match code {
         "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "TRYAGAIN" | "BUSY" | "READONLY"
         | "NOREPLICAS" | "MISCONF" | "OOM" => (ErrorKind::Refused, Advice::RetryAfter(RECOVERING)),
-        "NOAUTH" | "WRONGPASS" | "NOPERM" | "NOGROUP" => (ErrorKind::Refused, Advice::GiveUp),
+        "NOAUTH" | "WRONGPASS" | "NOPERM" => (ErrorKind::Refused, Advice::GiveUp),
         "MOVED" | "ASK" => {
             let message = format_args!(
                 "{subject}: the server belongs to a Cluster, which a URL of redis+cluster reaches"

@@ -23,7 +23,7 @@ pub struct TopicDelivery<T, C = Json> {
 pub enum Acked {
     /// The message was still this delivery's: it is done, or stays here for one more lease.
     Done,
-    /// It was not: the lease had ended and another subscriber has taken it over, or the topic was deleted. Nothing was changed.
+    /// It was not: the lease had ended and another subscriber has taken it over, or the topic or the group is gone. Nothing was changed.
     TakenOver,
 }
 

@@ -125,8 +125,8 @@ where
     /// When the future is dropped while its answer is on its way, that message comes when the lease ends.
     ///
     /// # Errors
-    /// As every write, see [`ErrorKind`](crate::ErrorKind): the server is away, or the group was removed. Nothing is lost
-    /// by calling again; a message whose delivery is `Unknown` comes when the lease ends.
+    /// As every write, see [`ErrorKind`](crate::ErrorKind): the server is away. Nothing is lost by
+    /// calling again; a message whose delivery is `Unknown` comes when the lease ends.
     pub async fn next(&mut self) -> Result<TopicDelivery<T, C>> {
         loop {
             if let Some(delivery) = self.next_batch(1).await?.pop() {
@@ -193,7 +193,8 @@ where
             let call = scripts::claim(inner, &self.group, &self.consumer, most, reclaim);
             let answer: Option<Claimed> = inner.russet.run(call).await?;
             let Some((cursor, missed, claimed)) = answer else {
-                // The topic was deleted, or ended by its age: the group reads whatever comes.
+                // The topic was deleted or ended by its age, perhaps made anew since, or the group was removed: who lives
+                // on reads whatever is kept, and so misses nothing.
                 let create = scripts::create(inner, &self.group, &Start::Oldest.position());
                 inner.russet.run::<u32>(create).await?;
                 continue;

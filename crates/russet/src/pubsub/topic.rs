@@ -165,8 +165,9 @@ where
         TopicStats::read(self.inner.russet.run(scripts::stats(&self.inner)).await?)
     }
 
-    /// Ends a group: where it stood is forgotten, and what its subscribers hold comes back to nobody. `false` when there is
-    /// no such group.
+    /// Ends a group: where it stood is forgotten, and what its subscribers hold comes back to nobody. Its subscribers must have
+    /// ended before: one that goes on makes the group anew, and reads everything that is kept. `false` when there is no such
+    /// group.
     ///
     /// # Errors
     /// `Invalid` when the name is not 1 to 256 bytes long; otherwise as every write.
@@ -177,7 +178,7 @@ where
         Ok(removed == 1)
     }
 
-    /// Deletes the topic with its messages and groups. Subscribers that wait make their group anew, and read what is
+    /// Deletes the topic with its messages and groups. Subscribers that go on make their group anew, and read what is
     /// published later.
     ///
     /// # Errors
