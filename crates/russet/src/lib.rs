@@ -70,7 +70,7 @@
 
 // A build without some of the blocks leaves parts of the ground unused.
 #![cfg_attr(
-    not(all(feature = "cache", feature = "counters", feature = "leaderboard")),
+    not(all(feature = "cache", feature = "counters", feature = "leaderboard", feature = "queue")),
     allow(dead_code, unused_imports, unused_macros)
 )]
 
