@@ -76,7 +76,8 @@
         feature = "cache",
         feature = "counters",
         feature = "leaderboard",
-        feature = "pubsub"
+        feature = "pubsub",
+        feature = "queue"
     )),
     allow(dead_code, unused_imports, unused_macros)
 )]
