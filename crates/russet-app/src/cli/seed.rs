@@ -64,6 +64,7 @@ impl Seed {
         let players =
             seed::players(&state, self.players, |done| bar.set_position(done.into())).await?;
         bar.finish();
+        state.russet.close().await;
         println!("{users} users and {players} players were new");
         Ok(())
     }

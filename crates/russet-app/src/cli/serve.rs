@@ -90,7 +90,7 @@ impl Serve {
             let settings = UsersSettings { writes: self.user_writes, ..UsersSettings::default() };
             let state = AppState::with_users(builder.connect_lazily()?, db.clone(), settings)?;
             state.users.recover().await?;
-            let _rebuilder = state.users.keep_ids()?;
+            let rebuilder = state.users.keep_ids()?;
             greet(&state, listener.local_addr()?, private.as_ref()).await;
             seed::first_start(&state).await;
             let server = Server::new().max_body_bytes(LONGEST_BODY);
@@ -98,6 +98,8 @@ impl Serve {
                 .serve(listener, http::app(state.clone()), async { stop.await.unwrap_or_default() })
                 .await;
             state.users.close(DRAIN).await;
+            drop(rebuilder);
+            state.russet.close().await;
             Ok(())
         }
         .await;
