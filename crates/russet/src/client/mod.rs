@@ -165,7 +165,7 @@ impl Russet {
     }
 
     /// Where background work runs.
-    #[cfg(any(feature = "bloom", feature = "cache"))]
+    #[cfg(any(feature = "bloom", feature = "cache", feature = "pubsub"))]
     pub(crate) fn runtime(&self) -> &Handle {
         &self.inner.runtime
     }
