@@ -5,8 +5,7 @@
 -- refuses: writes nothing unless the entry is old enough and nobody has the lease
 local ends = string.match(redis.call('GETRANGE', KEYS[1], 0, 63), '^V1[^ ]*;fresh=(%d+)')
 if not ends then return {'absent'} end
-local now = redis.call('TIME')
-if now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[3] < tonumber(ends) then return {'fresh'} end
+if now_ms() + ARGV[3] < tonumber(ends) then return {'fresh'} end
 local there = redis.call('GET', KEYS[2])
 if there then return {there == ARGV[1] and 'ours' or 'taken'} end
 

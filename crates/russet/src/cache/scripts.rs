@@ -12,13 +12,13 @@ use crate::{
 
 use super::{behind::scripts as behind, entry::Entry, lease::Asked, ttl::Life};
 
-static FILL: Script = script!("cache/fill", include "stamp", include "wake");
-static REFRESH: Script = script!("cache/refresh");
-static REFILL: Script = script!("cache/refill", include "stamp", include "wake");
+static FILL: Script = script!("cache/fill", include "now_ms", include "stamp", include "wake");
+static REFRESH: Script = script!("cache/refresh", include "now_ms");
+static REFILL: Script = script!("cache/refill", include "now_ms", include "stamp", include "wake");
 static RELEASE: Script = script!("cache/release", include "wake", flags "allow-oom");
 static RENEW: Script = script!("cache/renew", flags "allow-oom");
 static WAIT: Script = script!("cache/wait");
-static PUT: Script = script!("cache/put", include "stamp", include "wake");
+static PUT: Script = script!("cache/put", include "now_ms", include "stamp", include "wake");
 static INVALIDATE: Script = script!("cache/invalidate", include "wake", flags "allow-oom");
 
 /// An entry up to this size goes to the waiters with the news; they read a larger one themselves.

@@ -18,9 +18,10 @@ static GUARD: Script = script!("cache/guard", include "now_ms", include "guards"
 static UNGUARD: Script = script!(
     "cache/unguard", include "now_ms", include "guards", include "wake", flags "allow-oom"
 );
-static THROUGH: Script = script!("cache/through", include "stamp", include "newer", include "wake");
+static THROUGH: Script =
+    script!("cache/through", include "now_ms", include "stamp", include "newer", include "wake");
 static THROUGH_GUARDED: Script = script!(
-    "cache/through_guarded", include "stamp", include "now_ms", include "guards", include "wake"
+    "cache/through_guarded", include "now_ms", include "stamp", include "guards", include "wake"
 );
 
 /// How long a record may take to be written and its value still be stored.
