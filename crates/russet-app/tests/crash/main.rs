@@ -75,7 +75,7 @@ async fn killed_at_any_moment(policy: &str, rounds: u32) {
     let settings = ["--user-writes", policy];
     let mut random = random();
     let folder = DataFolder::new();
-    let load = Load::new();
+    let load = Load::new(policy == "behind");
     let (mut lost, mut server_kills, mut starts, mut slowest) = (Vec::new(), 0, 0, Duration::ZERO);
     let mut newest = load::FIRST_USERS + 1;
     for round in 0..rounds {
@@ -160,7 +160,7 @@ async fn newest_user(serve: &Serve) -> i64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn data_that_was_set_back_is_noticed() {
     let folder = DataFolder::new();
-    let load = Load::new();
+    let load = Load::new(false);
     for round in 0..2 {
         let serve = Serve::start(&folder).await;
         assert_eq!(load.check(&serve, load::FIRST_USERS + 1).await, [""; 0]);

@@ -14,7 +14,8 @@ pub enum WritePolicy {
     /// nothing newer stands there. Without a version the copy is dropped.
     Through,
     /// The write is queued in Redis, where every look-up sees it, and comes to the record soon after: batched, in order
-    /// for each key, and at least once. Nothing that was acknowledged is lost unless Redis loses it.
+    /// for each key, and at least once. Nothing that was acknowledged is lost unless Redis loses it. While Redis is away,
+    /// look-ups load what the record has, without what is still queued: [`Source::Bypass`](crate::Source::Bypass) tells.
     Behind,
 }
 
