@@ -54,6 +54,12 @@ impl Freshness {
             Verdict::Over
         }
     }
+
+    /// How long an entry is to be neither loaded anew nor judged, from now on.
+    pub(super) fn undue_for(&self, fresh_until: i64, now: i64) -> Duration {
+        let left = fresh_until.saturating_sub(now).saturating_sub(millis(self.ahead));
+        Duration::from_millis(u64::try_from(left).unwrap_or_default())
+    }
 }
 
 fn millis(time: Duration) -> i64 {
@@ -77,6 +83,8 @@ mod tests {
         assert_eq!(verdicts, [Fresh, Early, Early, Stale, Stale, Expired, Expired, Over]);
         assert_eq!(freshness.judge(None, 1_000), Fresh, "without a mark Redis ends it");
         assert_eq!(freshness.grace(), Duration::from_millis(100));
+        let undue = [0, 79, 80, 200].map(|now| freshness.undue_for(100, now).as_millis());
+        assert_eq!(undue, [80, 1, 0, 0]);
     }
 
     #[test]

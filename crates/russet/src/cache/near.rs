@@ -27,9 +27,10 @@ pub(super) struct Bounds {
     pub(super) max_age: Duration,
 }
 
-/// A value that was kept, and until when it is fresh by the server's clock.
+/// A value that was kept.
 pub(super) struct Kept<V> {
     pub(super) value: Option<V>,
+    /// By the server's clock; `None` when it is fresh as long as it is kept.
     pub(super) fresh_until: Option<i64>,
 }
 
@@ -39,6 +40,8 @@ pub(super) struct Answer<'a, V> {
     /// Still encoded.
     pub(super) payload: &'a [u8],
     pub(super) fresh_until: Option<i64>,
+    /// How long it needs no look at the clock.
+    pub(super) undue_for: Duration,
 }
 
 /// The copies, without what only their maker must know of the values.
@@ -86,6 +89,7 @@ pub(super) struct Near<V> {
 }
 
 struct Shared<V> {
+    max_age: Duration,
     copies: sync::Cache<Box<str>, Copy<V>, KeyHash>,
     stripes: [Mutex<Stripe>; STRIPES],
 }
@@ -177,7 +181,7 @@ impl<V: Clone + Send + Sync + 'static> Shared<V> {
                 }
             })
             .build_with_hasher(KeyHash(rand::random()));
-        Self { copies, stripes: std::array::from_fn(|_| Mutex::default()) }
+        Self { max_age: bounds.max_age, copies, stripes: std::array::from_fn(|_| Mutex::default()) }
     }
 
     fn hear(&self, heard: Heard<'_>) {
@@ -221,7 +225,7 @@ impl<V: Clone + Send + Sync + 'static> Shared<V> {
         let copy = Copy {
             value: answer.value.cloned(),
             bytes: u32::try_from(answer.payload.len()).unwrap_or(u32::MAX),
-            fresh_until: answer.fresh_until,
+            fresh_until: answer.fresh_until.filter(|_| answer.undue_for < self.max_age),
             print,
         };
         let mut stripe = self.stripe(key);
@@ -305,7 +309,12 @@ mod tests {
 
     fn answer(near: &Shared<u64>, key: &str, since: Option<Changes>, value: u64) {
         let payload = format!("{value:098}");
-        let answer = Answer { value: Some(&value), payload: payload.as_bytes(), fresh_until: None };
+        let answer = Answer {
+            value: Some(&value),
+            payload: payload.as_bytes(),
+            fresh_until: None,
+            undue_for: Duration::ZERO,
+        };
         near.answered(key, since.unwrap(), &answer);
         near.end(key);
     }
@@ -368,6 +377,20 @@ mod tests {
         for reader in readers {
             answer(&near, "k", reader, 1);
             assert_eq!(copy(&near), Some(1));
+        }
+    }
+
+    #[test]
+    fn only_a_copy_that_may_come_due_while_it_is_kept_is_looked_at_with_the_clock() {
+        for (undue_for, until) in [(WIDE.max_age, None), (Duration::from_secs(59), Some(1))] {
+            let near = live();
+            let since = near.begin("k").unwrap();
+            near.answered(
+                "k",
+                since,
+                &Answer { value: Some(&1), payload: b"1", fresh_until: Some(1), undue_for },
+            );
+            assert_eq!(near.copies.get("k").unwrap().fresh_until, until);
         }
     }
 

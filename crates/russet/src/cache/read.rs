@@ -1,5 +1,7 @@
 //! The callers' way: a hit at once, and one flight for all who miss.
 
+use std::time::Duration;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -33,18 +35,26 @@ pub(super) enum Nulls {
 }
 
 impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + 'static, C: Codec> Cache<K, V, C> {
-    #[tracing::instrument(name = "cache.get", level = "debug", skip_all, fields(cache = self.inner.name))]
     pub(super) async fn look_up<F, E>(&self, key: &K, nulls: Nulls, load: F) -> Result<Found<V>>
     where
         F: AsyncFnOnce() -> Result<Option<V>, E>,
         E: Into<BoxError>,
     {
         let text = key.cache_key();
-        if let Some(found) = self.look_near(key, &text, nulls) {
-            return Ok(found);
+        match self.look_near(key, &text, nulls) {
+            Some(found) => Ok(found),
+            None => self.look_far(key, &text, nulls, load).await,
         }
-        let reader = self.reader(&text);
-        let place = self.inner.place(&text)?;
+    }
+
+    #[tracing::instrument(name = "cache.get", level = "debug", skip_all, fields(cache = self.inner.name))]
+    async fn look_far<F, E>(&self, key: &K, text: &str, nulls: Nulls, load: F) -> Result<Found<V>>
+    where
+        F: AsyncFnOnce() -> Result<Option<V>, E>,
+        E: Into<BoxError>,
+    {
+        let reader = self.reader(text);
+        let place = self.inner.place(text)?;
         let seen = match self.inner.read(&place).await? {
             Read::Found(Loaded { payload: None, .. }) if nulls == Nulls::Dropped => {
                 self.inner.discard(&place).await?
@@ -66,7 +76,7 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + 'static, C: Codec> 
             },
             Read::Missing(seen) => {
                 if nulls == Nulls::Accepted
-                    && let Some(nothing) = self.inner.filtered(&text, &seen).await
+                    && let Some(nothing) = self.inner.filtered(text, &seen).await
                 {
                     return self.decode(&nothing);
                 }
@@ -79,7 +89,7 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + 'static, C: Codec> 
                 let load = async || {
                     let payload = self.encode(load().await.map_err(Into::into)?)?;
                     if nulls == Nulls::Dropped {
-                        self.inner.make_found_known(&text).await;
+                        self.inner.make_found_known(text).await;
                     }
                     Ok(payload)
                 };
@@ -92,14 +102,18 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + 'static, C: Codec> 
     }
 
     /// What is there, without loading what is not.
-    #[tracing::instrument(name = "cache.get", level = "debug", skip_all, fields(cache = self.inner.name))]
     pub(super) async fn peek(&self, key: &K) -> Result<Option<Found<V>>> {
         let text = key.cache_key();
-        if let Some(found) = self.look_near(key, &text, Nulls::Accepted) {
-            return Ok(Some(found));
+        match self.look_near(key, &text, Nulls::Accepted) {
+            Some(found) => Ok(Some(found)),
+            None => self.peek_far(&text).await,
         }
-        let reader = self.reader(&text);
-        let place = self.inner.place(&text)?;
+    }
+
+    #[tracing::instrument(name = "cache.get", level = "debug", skip_all, fields(cache = self.inner.name))]
+    async fn peek_far(&self, text: &str) -> Result<Option<Found<V>>> {
+        let reader = self.reader(text);
+        let place = self.inner.place(text)?;
         let mut read = self.inner.read(&place).await?;
         if place.is_behind() && matches!(read, Read::Missing(Seen::Nothing | Seen::Lease)) {
             // Nobody takes a lease here, which would have shown what is queued.
@@ -145,6 +159,7 @@ impl<K: CacheKey + ?Sized, V: Serialize + DeserializeOwned + 'static, C: Codec> 
                 value: found.value.as_ref(),
                 payload: loaded.payload.as_deref().unwrap_or_default(),
                 fresh_until: loaded.fresh_until,
+                undue_for: self.inner.undue_for(loaded.fresh_until),
             });
         }
     }
@@ -241,6 +256,14 @@ impl Inner {
         match fresh_until {
             None => Verdict::Fresh,
             until => self.freshness.judge(until, self.russet.clock().now_ms()),
+        }
+    }
+
+    /// How long an entry needs no verdict.
+    fn undue_for(&self, fresh_until: Option<i64>) -> Duration {
+        match fresh_until {
+            None => Duration::MAX,
+            Some(until) => self.freshness.undue_for(until, self.russet.clock().now_ms()),
         }
     }
 
