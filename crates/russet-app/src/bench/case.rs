@@ -18,6 +18,10 @@ pub struct Case {
     /// Operations that one run of the work does, where one is too short to be timed.
     pub at_once: u32,
     pub ours: Work,
+    /// What is done before each round, and is no part of it.
+    pub before: Option<Work>,
+    /// Whether a round is one run of each caller, however long that takes.
+    pub once: bool,
     pub floor: Option<Floor>,
     pub round_trips: RoundTrips,
     /// Bytes that one more item takes in Redis, where items are what the case is about.
@@ -29,6 +33,7 @@ pub struct Floor {
     /// The commands, for the table.
     pub commands: &'static str,
     pub work: Work,
+    pub before: Option<Work>,
 }
 
 /// How the round trips of an operation are counted.
@@ -59,6 +64,8 @@ impl Case {
             callers: CALLERS,
             at_once: 1,
             ours,
+            before: None,
+            once: false,
             floor: None,
             round_trips: RoundTrips::Metered,
             bytes_per_item: None,
@@ -71,8 +78,32 @@ impl Case {
         self
     }
 
+    /// So many callers, and so many operations in one run of the work.
+    pub fn callers(mut self, callers: usize, at_once: u32) -> Self {
+        (self.callers, self.at_once) = (callers, at_once);
+        self
+    }
+
+    /// Before each round this is done.
+    pub fn before(mut self, work: Work) -> Self {
+        self.before = Some(work);
+        self
+    }
+
+    /// A round takes away what was filled in before it: one caller, once, so many operations.
+    pub fn drains(mut self, items: u32, fill: Work) -> Self {
+        (self.callers, self.at_once, self.once, self.before) = (1, items, true, Some(fill));
+        self
+    }
+
     pub fn floor(mut self, commands: &'static str, work: Work) -> Self {
-        self.floor = Some(Floor { commands, work });
+        self.floor = Some(Floor { commands, work, before: None });
+        self
+    }
+
+    /// A floor that takes away what was filled in before each of its rounds.
+    pub fn draining_floor(mut self, commands: &'static str, fill: Work, work: Work) -> Self {
+        self.floor = Some(Floor { commands, work, before: Some(fill) });
         self
     }
 

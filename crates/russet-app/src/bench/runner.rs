@@ -8,7 +8,7 @@ use std::{
 use russet::{metered, testing::TestServer};
 
 use super::{
-    case::{Case, RoundTrips, Took, Work},
+    case::{Case, Floor, RoundTrips, Took, Work},
     report::{Measured, Spread},
 };
 use crate::Failure;
@@ -48,16 +48,20 @@ pub(super) async fn measure(
 ) -> Result<Measured, Failure> {
     let round_trips = count_round_trips(case).await?;
     let warm_up = effort.round / 4;
-    round(server, case, &case.ours, warm_up).await?;
+    let ours_once = async |length| round(server, case, &case.before, &case.ours, length).await;
+    let floor_once = async |floor: &Floor, length| {
+        Ok::<_, Failure>(round(server, case, &floor.before, &floor.work, length).await?.ops_per_s)
+    };
+    ours_once(warm_up).await?;
     if let Some(floor) = &case.floor {
-        round(server, case, &floor.work, warm_up).await?;
+        floor_once(floor, warm_up).await?;
     }
     let mut ours = Vec::new();
     let mut floors = Vec::new();
     for _ in 0..effort.rounds {
-        ours.push(round(server, case, &case.ours, effort.round).await?);
+        ours.push(ours_once(effort.round).await?);
         if let Some(floor) = &case.floor {
-            floors.push(round(server, case, &floor.work, effort.round).await?.ops_per_s);
+            floors.push(floor_once(floor, effort.round).await?);
         }
     }
     let figure = |pick: fn(&Round) -> f64| median(ours.iter().map(pick));
@@ -88,9 +92,14 @@ pub(super) async fn measure(
 async fn round(
     server: &TestServer,
     case: &Case,
+    before: &Option<Work>,
     work: &Work,
     length: Duration,
 ) -> Result<Round, Failure> {
+    if let Some(before) = before {
+        before.run(NUMBER.fetch_add(1, Ordering::Relaxed)).await?;
+    }
+    let once = case.once;
     let (cpu, commands) = (server.cpu_micros().await?, commands(server).await?);
     let started = Instant::now();
     let tasks: Vec<_> = (0..case.callers)
@@ -106,6 +115,9 @@ async fn round(
                         Took::Part(part) => part,
                     };
                     times.push(took);
+                    if once {
+                        break;
+                    }
                 }
                 Ok::<_, Failure>(times)
             })
@@ -135,8 +147,13 @@ async fn round(
 /// One caller, one operation after the other.
 async fn count_round_trips(case: &Case) -> Result<f64, Failure> {
     let mut total = 0;
+    // A drain is many of them.
+    let runs = if case.once { 1 } else { COUNTED };
     // The first one may find scripts that the server does not know yet.
-    for counted in 0..=COUNTED {
+    for counted in 0..=runs {
+        if let Some(before) = &case.before {
+            before.run(NUMBER.fetch_add(1, Ordering::Relaxed)).await?;
+        }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let sent = match &case.round_trips {
             RoundTrips::Metered => {
@@ -154,7 +171,7 @@ async fn count_round_trips(case: &Case) -> Result<f64, Failure> {
             total += sent;
         }
     }
-    Ok(total as f64 / COUNTED as f64 / f64::from(case.at_once))
+    Ok(total as f64 / runs as f64 / f64::from(case.at_once))
 }
 
 /// All commands that the server has run, those inside scripts included, those of the accounting itself left out.

@@ -22,6 +22,10 @@ pub(super) struct Bench {
     #[arg(value_name = "BLOCK", value_parser = clap::builder::PossibleValuesParser::new(BLOCKS))]
     block: Option<String>,
 
+    /// Only the case of this name
+    #[arg(long, value_name = "CASE")]
+    case: Option<String>,
+
     /// Print an array of objects instead of a table
     #[arg(long)]
     json: bool,
@@ -49,7 +53,7 @@ impl Bench {
         let spinner = ProgressBar::new_spinner()
             .with_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}")?);
         spinner.enable_steady_tick(Duration::from_millis(100));
-        let measured = bench::run(self.block.as_deref(), effort, |next| {
+        let measured = bench::run(self.block.as_deref(), self.case.as_deref(), effort, |next| {
             spinner.set_message(next.to_owned());
         })
         .await?;
