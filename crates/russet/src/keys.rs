@@ -41,6 +41,10 @@
 //! | `{queue:<name>}:waiters` | zset | the workers | `queue` |
 //! | `{queue:<name>}:cancels` | zset | the workers | `queue` |
 //! | `{queue:<name>}:requests` | hash | the workers | `queue` |
+//! | `{queue:<name>}:remembered` | zset | the workers | `queue` |
+//! | `{queue:<name>}:progress` | hash | the workers | `queue` |
+//! | `{queue:<name>}:watchers` | hash | the workers | `queue` |
+//! | `{queue:<name>}:effects:<hash>` | hash | the application | `queue` |
 //! | `{queue:<name>}:cancelling` | channel | the workers | `queue` |
 //! | `{pubsub:<name>}:messages` | channel | the subscribers | `pubsub` |
 //! | `{topic:<name>}:log` | stream | TTL | `pubsub` |
@@ -334,16 +338,21 @@ pub(crate) mod topic {
 /// Keys of a queue. Its workers end what is in them: each task when it is done, what is kept of one by a sweep.
 #[cfg(feature = "queue")]
 pub(crate) mod queue {
-    use super::{Part, Slot};
+    use super::{Part, Slot, encode};
 
-    /// All of them, in the order of `lua/lib/queue.lua`; the last ten are the ready tasks by priority, 9 first.
+    /// All of them, in the order of `lua/lib/queue.lua`; ten of them are the ready tasks by priority, 9 first.
     pub(crate) fn all() -> Vec<Part> {
         let hashes = ["tasks", "scheduled", "running", "leases", "meta", "dead", "errors"];
         let others = ["ended", "outcomes", "uniques", "once", "waiters", "cancels", "requests"];
         let named = hashes.into_iter().chain(others).map(|part| Part(part.into()));
-        named
-            .chain((0..10).rev().map(|priority| Part(["ready:", &priority.to_string()].concat())))
-            .collect()
+        let ready = (0..10).rev().map(|priority| Part(["ready:", &priority.to_string()].concat()));
+        let more = ["remembered", "progress", "watchers"].map(|part| Part(part.into()));
+        named.chain(ready).chain(more).collect()
+    }
+
+    /// Hash: effects that were written together with the end of their tasks. The application removes them.
+    pub(crate) fn effects(hash: &str) -> Part {
+        Part(["effects:", &encode(hash)].concat())
     }
 
     /// Channel: the ids of running tasks that are to be cancelled. Nothing is stored.

@@ -145,8 +145,9 @@ pub use pubsub::{
 };
 #[cfg(feature = "queue")]
 pub use queue::{
-    Cancelled, DeadTask, Delivery, Enqueue, Enqueued, EnqueuedMany, Queue, QueueBuilder,
-    QueueCounts, Settled, Task, TaskContext, TaskError, TaskId, TaskState, TaskStatus, Worker,
+    Cancelled, DeadTask, Delivery, Effects, Enqueue, EnqueueMany, Enqueued, EnqueuedMany, Peek,
+    Queue, QueueBuilder, QueueCounts, QueueStats, RateLimit, Settled, Task, TaskContext,
+    TaskDetails, TaskError, TaskId, TaskPage, TaskState, TaskStatus, Times, Waited, Worker,
     WorkerBuilder,
 };
 #[cfg(feature = "ring")]

@@ -498,7 +498,7 @@ async fn each_call_of_the_queue_is_one_round_trip() {
     assert_eq!(take(&queue).await.ack().await.unwrap(), Settled::Done);
     let (sent, cost) = metered(queue.enqueue(mail("x")).into_future()).await;
     assert_eq!(cost.round_trips, 1);
-    let (_, cost) = metered(queue.enqueue_many((0..50).map(mail))).await;
+    let (_, cost) = metered(queue.enqueue_many((0..50).map(mail)).into_future()).await;
     assert_eq!(cost.round_trips, 1);
     let (delivery, cost) = metered(queue.receive(NOW)).await;
     assert_eq!(cost.round_trips, 1);

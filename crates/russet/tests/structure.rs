@@ -248,7 +248,7 @@ const DRAINING: [&str; 22] = [
     "ZPOPMAX",
     "LMPOP",
 ];
-const READING: [&str; 26] = [
+const READING: [&str; 28] = [
     "HEXISTS",
     "XLEN",
     "XRANGE",
@@ -265,6 +265,8 @@ const READING: [&str; 26] = [
     "HGET",
     "HMGET",
     "HLEN",
+    "LINDEX",
+    "LRANGE",
     "LLEN",
     "PUBLISH",
     "HRANDFIELD",
@@ -290,14 +292,17 @@ fn commands(lua: &str) -> Vec<String> {
 
 /// They add a lease, and nothing is drained without it; or what they add they take away elsewhere, or it is a mark of a few
 /// bytes.
-const CLAIMS: [&str; 7] = [
+const CLAIMS: [&str; 10] = [
     "cache/behind_claim",
     "queue/cancel",
     "queue/keep",
+    "queue/limit",
     "queue/pause",
     "queue/recover",
     "queue/redrive",
+    "queue/sweep",
     "queue/turn",
+    "queue/watch",
 ];
 
 fn script_faults(script: &Declared, source: &str, libraries: &str) -> Vec<String> {

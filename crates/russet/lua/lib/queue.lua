@@ -2,6 +2,7 @@
 -- record is read: "V1;field=value;field=value name body". The last character of an id is the task's priority.
 local tasks, scheduled, running, leases, meta, dead, errors = unpack(KEYS, 1, 7)
 local ended, outcomes, uniques, once, waiters, cancels, requests = unpack(KEYS, 8, 14)
+local remembered, progress, watchers = unpack(KEYS, 25, 27)
 -- A member of running that stays: with one as long as this the server keeps an index, and not the compact form of small sets,
 -- in which each look-up reads all of it. That was half of a turn's time.
 local keeps_index = 'a member longer than zset-max-listpack-value, so that this is no listpack'

@@ -1,4 +1,6 @@
 -- How a task's life ends, and what it leaves: an error line of each failed attempt, an outcome for as long as it is kept.
+-- What ended here, and how, for who waits for it; and what more is kept.
+local over, kept, kept_bytes = {}, 0, 0
 local function note(id, now, attempt, text)
   local lines = redis.call('HGET', errors, id) or ''
   lines = lines .. string.format('%.0f %d ', now, attempt) .. string.gsub(text, '\n', ' ') .. '\n'
@@ -11,14 +13,47 @@ local function free_unique(id, unique)
 end
 local function keep_outcome(id, now, state, text, ms)
   if tonumber(ms) <= 0 then return end
-  redis.call('HSET', outcomes, id, string.format('%s %.0f ', state, now) .. text)
-  redis.call('ZADD', ended, now + ms, 't' .. id)
+  local outcome = string.format('%s %.0f ', state, now) .. text
+  redis.call('HSET', outcomes, id, outcome)
+  redis.call('ZADD', ended, now + ms, id)
+  kept, kept_bytes = kept + 1, kept_bytes + #outcome
+end
+-- Of more outcomes, or bytes of them, than may be kept, those go whose time ends first. Answers the bytes that are left.
+local function bound_outcomes(bytes, most, most_bytes)
+  bytes = tonumber(bytes or '0') + kept_bytes
+  local count, rounds = redis.call('HLEN', outcomes), 0
+  while (count > tonumber(most) or bytes > tonumber(most_bytes)) and rounds < 10 do
+    local oldest = redis.call('ZRANGE', ended, 0, 99)
+    if #oldest == 0 then break end
+    local texts, gone = redis.call('HMGET', outcomes, unpack(oldest)), {}
+    for i, id in ipairs(oldest) do
+      if count <= tonumber(most) and bytes <= tonumber(most_bytes) then break end
+      gone[i], count, bytes = id, count - 1, bytes - #(texts[i] or '')
+    end
+    redis.call('ZREM', ended, unpack(gone))
+    redis.call('HDEL', outcomes, unpack(gone))
+    rounds = rounds + 1
+  end
+  return string.format('%.0f', math.max(bytes, 0))
+end
+-- Tells who waits for the end of what ended here; `watched` is the time until which anybody waits for any task.
+local function tell_ended(watched, now)
+  if tonumber(watched or '0') < now or not next(over) then return end
+  local ids = {}
+  for id in pairs(over) do ids[#ids + 1] = id end
+  for i, lines in ipairs(redis.call('HMGET', watchers, unpack(ids))) do
+    for channel, number in string.gmatch(lines or '', '(%S+) (%d+) %d+\n') do
+      redis.call('PUBLISH', channel, number .. ' ' .. over[ids[i]])
+    end
+  end
+  redis.call('HDEL', watchers, unpack(ids))
 end
 local function die(id, now, record, attempt, text)
   redis.call('HSET', tasks, id, with_attempts(record, attempt))
   redis.call('ZADD', dead, now, id)
   note(id, now, attempt, text)
   free_unique(id, field(record, 'u'))
+  over[id] = 'dead'
 end
 local function end_cancelled(id, now, record, ms)
   keep_outcome(id, now, 'cancelled', string.match(record, '^%S+ (%S+)') .. ' ' .. attempts_of(record) .. ' ', ms)
@@ -26,5 +61,7 @@ local function end_cancelled(id, now, record, ms)
   redis.call('HDEL', tasks, id)
   redis.call('HDEL', errors, id)
   redis.call('HDEL', once, id)
+  redis.call('HDEL', progress, id)
   redis.call('ZREM', cancels, id)
+  over[id] = 'cancelled'
 end

@@ -36,6 +36,6 @@ end
 if ARGV[3] ~= '' then redis.call('HSET', uniques, ARGV[3], ids[1]) end
 if ARGV[1] ~= '' then
   redis.call('HSET', requests, ARGV[1], string.format('%s %.0f', ids[1], now + ARGV[2]))
-  redis.call('ZADD', ended, now + ARGV[2], 'q' .. ARGV[1])
+  redis.call('ZADD', remembered, now + ARGV[2], ARGV[1])
 end
 return {ids[1], 1}

@@ -16,6 +16,7 @@ for _, id in ipairs(ids) do
   local record = redis.call('HGET', tasks, id)
   redis.call('HSET', tasks, id, with_attempts(record, 0))
   redis.call('HDEL', errors, id)
+  redis.call('HDEL', progress, id)
   redis.call('ZREM', cancels, id)
   redis.call('RPUSH', ready(id), id)
 end

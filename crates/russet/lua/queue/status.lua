@@ -1,7 +1,7 @@
 -- What is known of a task.
 -- KEYS: the queue's, as lib/queue names them
 -- ARGV[1] task: id
--- returns: {state, ms since 1970 of the state or of its due time, record, errors} | {"ended", outcome} | {"unknown"}
+-- returns: {state, ms since 1970 of the state or of its due time, record, errors, progress} | {"ended", outcome} | {"unknown"}
 -- refuses: nothing
 local id = ARGV[1]
 local record = redis.call('HGET', tasks, id)
@@ -10,10 +10,10 @@ if not record then
   if outcome then return {'ended', outcome} end
   return {'unknown'}
 end
-local failures = redis.call('HGET', errors, id) or ''
+local failures, last = redis.call('HGET', errors, id) or '', redis.call('HGET', progress, id) or ''
 local places = {{'dead', dead, id}, {'running', running, id}, {'scheduled', scheduled, id}, {'retrying', scheduled, 'r' .. id}}
 for _, place in ipairs(places) do
   local time = redis.call('ZSCORE', place[2], place[3])
-  if time then return {place[1], string.format('%.0f', time), record, failures} end
+  if time then return {place[1], string.format('%.0f', time), record, failures, last} end
 end
-return {'ready', '0', record, failures}
+return {'ready', '0', record, failures, last}

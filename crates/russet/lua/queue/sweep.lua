@@ -11,18 +11,34 @@ elseif redis.call('ZSCORE', dead, ARGV[1]) then
   buried = {ARGV[1]}
 end
 local over = redis.call('ZRANGE', ended, '-inf', now, 'BYSCORE', 'LIMIT', 0, 100)
+local forgotten = redis.call('ZRANGE', remembered, '-inf', now, 'BYSCORE', 'LIMIT', 0, 100)
+local said = redis.call('HMGET', meta, 'bytes', 'watched')
+local bytes = tonumber(said[1] or '0')
+if #over > 0 then
+  for _, outcome in ipairs(redis.call('HMGET', outcomes, unpack(over))) do bytes = bytes - #(outcome or '') end
+end
 
 if #buried > 0 then
   redis.call('ZREM', dead, unpack(buried))
   redis.call('HDEL', tasks, unpack(buried))
   redis.call('HDEL', errors, unpack(buried))
   redis.call('HDEL', once, unpack(buried))
+  redis.call('HDEL', progress, unpack(buried))
 end
-for _, member in ipairs(over) do
-  local kind, name = string.sub(member, 1, 1), string.sub(member, 2)
-  if kind == 't' then redis.call('HDEL', outcomes, name) else redis.call('HDEL', requests, name) end
+if #over > 0 then
+  redis.call('ZREM', ended, unpack(over))
+  redis.call('HDEL', outcomes, unpack(over))
+  redis.call('HSET', meta, 'bytes', string.format('%.0f', math.max(bytes, 0)))
 end
-if #over > 0 then redis.call('ZREM', ended, unpack(over)) end
+if #forgotten > 0 then
+  redis.call('ZREM', remembered, unpack(forgotten))
+  redis.call('HDEL', requests, unpack(forgotten))
+end
+-- Nobody waits any more for tasks that have not ended.
+if said[2] and tonumber(said[2]) < now then
+  redis.call('DEL', watchers)
+  redis.call('HDEL', meta, 'watched')
+end
 redis.call('ZREMRANGEBYSCORE', cancels, '-inf', now - 86400000)
 redis.call('ZREMRANGEBYSCORE', waiters, '-inf', now)
-return {#buried, #over}
+return {#buried, math.max(#over, #forgotten)}

@@ -1,15 +1,17 @@
 -- A worker's turn: settles what it has done, brings back what is due and what dead workers left, claims the next tasks.
 -- KEYS: the queue's, as lib/queue names them
 -- ARGV[1] most tasks to claim: number   ARGV[2] lease: ms   ARGV[3] claimant: id   ARGV[4] waiter: address, or nothing
--- ARGV[5] longest wait: ms   ARGV[6] is registered: 1 or 0   ARGV[7] settlements: number
--- ARGV[8] and on: their ids, then for each "<verdict> <fence> <number> <unique or -> <text>"; the verdicts are
+-- ARGV[5] longest wait: ms   ARGV[6] is registered: 1 or 0   ARGV[7] cancelled are kept: ms   ARGV[8] outcomes: most
+-- ARGV[9] outcomes: most bytes   ARGV[10] settlements: number
+-- ARGV[11] and on: their ids, then for each "<verdict> <fence> <number> <unique or -> <text>"; the verdicts are
 --   a acknowledged (attempt; a fence alone is the first one), k acknowledged and its result kept (ms), r retry (delay in ms), d dead, f released,
---   c cancelled (outcome kept, ms)
+--   c cancelled
 -- returns: {now, ms until something is due, claim, {1 settled | 0 lease lost, …}, {id, …}, {record, …}}
--- refuses: settles nothing whose lease is another's; a paused queue gives no task
-local now, most, settling = now_ms(), tonumber(ARGV[1]), tonumber(ARGV[7])
-local held = settling > 0 and redis.call('ZMSCORE', running, unpack(ARGV, 8, 7 + settling)) or {}
-local said = redis.call('HMGET', meta, 'paused', 'last', 'completed', 'failed', 'retrying', 'ghosts', 'once')
+-- refuses: settles nothing whose lease is another's; a paused queue gives no task, and one with a rate no more than that
+local now, most, settling = now_ms(), tonumber(ARGV[1]), tonumber(ARGV[10])
+local held = settling > 0 and redis.call('ZMSCORE', running, unpack(ARGV, 11, 10 + settling)) or {}
+local said = redis.call('HMGET', meta, 'paused', 'last', 'completed', 'failed', 'retrying', 'ghosts', 'once', 'progress',
+  'watched', 'bytes', 'limit', 'tat')
 local counted = {completed = said[3] or 0, failed = said[4] or 0, retrying = said[5] or 0, ghosts = said[6] or 0}
 local changed = {}
 local lease = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
@@ -40,7 +42,7 @@ local told, settled, removed, claims, pushed = {}, {}, {}, {}, 0
 local done = {}
 local earliest = math.huge
 for i = 1, settling do
-  local id, fence = ARGV[7 + i], ARGV[7 + settling + i]
+  local id, fence = ARGV[10 + i], ARGV[10 + settling + i]
   local verdict, number, unique, text = 'a', '1', '-', ''
   -- A fence alone is an acknowledged first attempt of a task without a unique key: nearly all are.
   if string.find(fence, ' ', 1, true) then
@@ -50,7 +52,7 @@ for i = 1, settling do
   if told[i] == 1 then
     done[id], settled[#settled + 1], claims[fence] = true, id, true
     if verdict == 'a' or verdict == 'k' then
-      removed[#removed + 1] = id
+      removed[#removed + 1], over[id] = id, 'completed'
       count('completed', 1)
       if verdict == 'k' then keep_outcome(id, now, 'completed', text, number) end
       if verdict == 'k' or tonumber(number) > 1 then redis.call('HDEL', errors, id) end
@@ -62,7 +64,7 @@ for i = 1, settling do
       local record = redis.call('HGET', tasks, id)
       local attempt = attempts_of(record) + 1
       if verdict == 'c' or (verdict == 'r' and redis.call('ZSCORE', cancels, id)) then
-        end_cancelled(id, now, record, verdict == 'c' and number or 604800000)
+        end_cancelled(id, now, record, ARGV[7])
       elseif verdict == 'd' then
         die(id, now, record, attempt, text)
         count('failed', 1)
@@ -81,6 +83,7 @@ if #settled > 0 then redis.call('ZREM', running, unpack(settled)) end
 if #removed > 0 then
   redis.call('HDEL', tasks, unpack(removed))
   if tonumber(said[7] or '0') > 0 then redis.call('HDEL', once, unpack(removed)) end
+  if said[8] then redis.call('HDEL', progress, unpack(removed)) end
 end
 for claim in pairs(claims) do
   if redis.call('ZCOUNT', running, claim, claim) == 0 then redis.call('ZREM', leases, claim .. ' ' .. ARGV[3]) end
@@ -98,7 +101,7 @@ for i = #orphans, 1, -1 do
     local attempt = attempts_of(record) + 1
     count('failed', 1)
     if redis.call('ZSCORE', cancels, id) then
-      end_cancelled(id, now, record, 604800000)
+      end_cancelled(id, now, record, ARGV[7])
     elseif attempt >= tonumber(field(record, 'a') or '5') then
       die(id, now, record, attempt, 'the lease ended: its worker died, or did not renew it')
     else
@@ -127,9 +130,11 @@ end
 
 local ids, records, places = {}, {}, {}
 local claim = '0'
-if most > 0 and said[1] ~= '1' then
+local allowed, interval, burst, tat = most, rate_of(said[11], said[12], now)
+if interval then allowed = math.min(most, tokens(interval, burst, tat, now)) end
+if allowed > 0 and said[1] ~= '1' then
   repeat
-    local popped = pop_ready(most - #ids)
+    local popped = pop_ready(allowed - #ids)
     if not popped then break end
     local found = redis.call('HMGET', tasks, unpack(popped))
     for i, id in ipairs(popped) do
@@ -140,7 +145,7 @@ if most > 0 and said[1] ~= '1' then
         count('ghosts', -1)
       end
     end
-  until #ids >= most
+  until #ids >= allowed
 end
 if #ids > 0 then
   claim = string.format('%.0f', math.max(tonumber(said[2] or '0') + 1, now * 1000))
@@ -152,7 +157,12 @@ if #ids > 0 then
   redis.call('ZADD', leases, now + ARGV[2], claim .. ' ' .. ARGV[3])
   wait = math.min(wait, tonumber(ARGV[2]))
 end
-if most > 0 and #ids < most and ARGV[4] ~= '' then
+-- Whom the rate keeps from more is not woken by more: its time is when the next one may be had, and a second at most, for
+-- the rate can be changed.
+local is_held_back = allowed < most and #ids == allowed and said[1] ~= '1'
+if interval then tat = tat + #ids * interval end
+if is_held_back then wait = math.min(wait, 1000, math.max(1, math.ceil(tat - (burst - 1) * interval - now))) end
+if most > 0 and #ids < most and not is_held_back and ARGV[4] ~= '' then
   redis.call('ZADD', waiters, now + math.min(wait, tonumber(ARGV[5])), ARGV[4])
 elseif ARGV[6] == '1' then
   redis.call('ZREM', waiters, ARGV[4])
@@ -163,5 +173,8 @@ for what in pairs(changed) do
   news[#news + 1], news[#news + 2] = what, string.format('%.0f', counted[what])
 end
 if #ids > 0 then news[#news + 1], news[#news + 2] = 'last', claim end
+if #ids > 0 and interval then news[#news + 1], news[#news + 2] = 'tat', string.format('%.4f', tat) end
+if kept > 0 then news[#news + 1], news[#news + 2] = 'bytes', bound_outcomes(said[10], ARGV[8], ARGV[9]) end
 if #news > 0 then redis.call('HSET', meta, unpack(news)) end
+tell_ended(said[9], now)
 return {string.format('%.0f', now), string.format('%.0f', math.min(wait, tonumber(ARGV[5]))), claim, told, ids, records}

@@ -1,6 +1,11 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{Inner, Queue, record::DEFAULT_ATTEMPTS, scripts::Place};
+use super::{
+    Inner, Queue,
+    record::DEFAULT_ATTEMPTS,
+    scripts::{Kept, Place},
+    stats::Counting,
+};
 use crate::{
     backoff::Backoff,
     client::Russet,
@@ -24,6 +29,7 @@ pub struct QueueBuilder {
     russet: Russet,
     name: String,
     pub(super) settings: Settings,
+    keep_cancelled: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,6 +40,7 @@ pub(super) struct Settings {
     pub(super) max_task_bytes: usize,
     pub(super) keep_dead: Duration,
     pub(super) keep_results: Option<Duration>,
+    pub(super) kept: Kept,
     pub(super) task_timeout: Option<Duration>,
     pub(super) request_window: Duration,
 }
@@ -47,10 +54,11 @@ impl QueueBuilder {
             max_task_bytes: 1 << 20,
             keep_dead: Duration::from_secs(7 * 86_400),
             keep_results: None,
+            kept: Kept { cancelled: Duration::ZERO, most: 100_000, most_bytes: 64 << 20 },
             task_timeout: None,
             request_window: Duration::from_secs(600),
         };
-        Self { russet: russet.clone(), name: name.to_owned(), settings }
+        Self { russet: russet.clone(), name: name.to_owned(), settings, keep_cancelled: None }
     }
 
     /// How many attempts a task has before it is dead, 1 to 1,000; a call can say otherwise. A process that dies with a task
@@ -74,15 +82,21 @@ impl QueueBuilder {
         self
     }
 
-    /// The largest encoded task, in bytes. Defaults to 1 MiB.
+    /// The largest encoded task, in bytes; a larger result of one is not kept. Defaults to 1 MiB.
     pub fn max_task_bytes(mut self, bytes: usize) -> Self {
         self.settings.max_task_bytes = bytes;
         self
     }
 
-    /// How long dead and cancelled tasks are kept, at least a second. Defaults to 7 days.
+    /// How long dead tasks are kept, at least a second. Defaults to 7 days.
     pub fn keep_dead(mut self, keep: Duration) -> Self {
         self.settings.keep_dead = keep;
+        self
+    }
+
+    /// How long cancelled tasks are known to be so; not at all with zero. Defaults to as long as dead tasks are kept.
+    pub fn keep_cancelled(mut self, keep: Duration) -> Self {
+        self.keep_cancelled = Some(keep);
         self
     }
 
@@ -90,6 +104,13 @@ impl QueueBuilder {
     /// unless set.
     pub fn keep_results(mut self, keep: Duration) -> Self {
         self.settings.keep_results = Some(keep);
+        self
+    }
+
+    /// How many completed and cancelled tasks are kept at most, and how many bytes of them, results included; those whose time
+    /// ends first make room. Defaults to 100,000 and 64 MiB.
+    pub fn keep_at_most(mut self, outcomes: u64, bytes: u64) -> Self {
+        (self.settings.kept.most, self.settings.kept.most_bytes) = (outcomes, bytes);
         self
     }
 
@@ -110,7 +131,8 @@ impl QueueBuilder {
     /// # Errors
     /// `Invalid` when the name is not 1 to 256 bytes long, or a setting is out of its range.
     pub fn build(self) -> Result<Queue> {
-        let settings = self.settings;
+        let mut settings = self.settings;
+        settings.kept.cancelled = self.keep_cancelled.unwrap_or(settings.keep_dead);
         check_attempts(settings.max_attempts)?;
         let Backoff { base, cap } = settings.backoff;
         if base > cap || base < Duration::from_millis(1) {
@@ -122,20 +144,23 @@ impl QueueBuilder {
             ("lease", Some(settings.lease), SHORTEST_LEASE),
             ("backoff cap", Some(cap), Duration::from_millis(1)),
             ("keep_dead", Some(settings.keep_dead), Duration::from_secs(1)),
+            ("keep_cancelled", Some(settings.kept.cancelled), Duration::ZERO),
             ("keep_results", settings.keep_results, Duration::from_millis(1)),
             ("task_timeout", settings.task_timeout, Duration::from_millis(1)),
             ("request_window", Some(settings.request_window), Duration::from_millis(1)),
         ] {
             check_time(what, time, least)?;
         }
+        if settings.kept.most == 0 || settings.kept.most_bytes == 0 {
+            return Err(Error::invalid("keep_at_most must be 1 outcome and 1 byte or more"));
+        }
         if settings.max_task_bytes == 0 {
             return Err(Error::invalid("max_task_bytes must be 1 or more"));
         }
         let slot = Slot::of(self.russet.names(), "queue", &self.name)?;
         let place = Place::new(slot);
-        let enqueued =
-            metrics::counter!("russet_queue_enqueued_total", "queue" => self.name.clone());
-        let inner = Inner { russet: self.russet, name: self.name, place, settings, enqueued };
+        let counting = Counting::new(&self.name);
+        let inner = Inner { russet: self.russet, name: self.name, place, settings, counting };
         Ok(Queue { inner: Arc::new(inner) })
     }
 }

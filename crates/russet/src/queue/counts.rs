@@ -1,7 +1,9 @@
-use super::{Queue, scripts};
+use std::time::Duration;
+
+use super::{Queue, RateLimit, TaskId, scripts};
 use crate::error::Result;
 
-/// How many tasks are in which state. Each count is O(1).
+/// How many tasks are in which state, for all processes together. Each count is O(1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueCounts {
@@ -23,6 +25,11 @@ pub struct QueueCounts {
     pub failed: u64,
     /// Whether the queue gives no tasks.
     pub is_paused: bool,
+    /// The rate at which it gives tasks.
+    pub rate_limit: Option<RateLimit>,
+    /// How long the next task has been ready, that of the priority where it is longest. A task that came back counts from its
+    /// first time.
+    pub oldest_waits: Option<Duration>,
 }
 
 impl Queue {
@@ -31,10 +38,16 @@ impl Queue {
     /// # Errors
     /// When the server cannot be asked.
     pub async fn counts(&self) -> Result<QueueCounts> {
-        let counts = scripts::counts(&self.inner.russet, &self.inner.place).await?;
+        let inner = &self.inner;
+        let (counts, limit, first) = scripts::counts(&inner.russet, &inner.place).await?;
         let [scheduled, ready, running, retrying, dead, completed, failed, paused, kept] =
             counts.map(|count| u64::try_from(count).unwrap_or_default());
-        let is_paused = paused == 1;
+        let now = inner.russet.clock().now_ms();
+        let waits = first.iter().filter_map(|first| {
+            let (id, delay) = first.split_once(' ')?;
+            let since = id.parse::<TaskId>().ok()?.made_ms() + delay.parse::<i64>().ok()?;
+            Some(Duration::from_millis(u64::try_from(now - since).unwrap_or_default()))
+        });
         Ok(QueueCounts {
             scheduled,
             ready,
@@ -44,7 +57,9 @@ impl Queue {
             kept,
             completed,
             failed,
-            is_paused,
+            is_paused: paused == 1,
+            rate_limit: RateLimit::read(&limit),
+            oldest_waits: waits.max(),
         })
     }
 }

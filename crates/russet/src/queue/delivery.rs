@@ -1,14 +1,15 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Inner, Queue, Task, TaskId,
+    Effects, Inner, Queue, Task, TaskId,
     builder::check_time,
     record::Record,
-    scripts::{self, Settlement, Turn, Verdict, Waits},
+    scripts::{self, Completed, Completion, Settlement, Turn, Verdict, Waits},
+    stats::Kind,
 };
-use crate::error::{Error, Result};
+use crate::error::{Advice, Error, ErrorKind, Result};
 
 /// A task that was claimed with [`Queue::receive`]; it is the caller's until its lease ends.
 ///
@@ -21,6 +22,7 @@ pub struct Delivery {
     pub(super) fence: u64,
     pub(super) record: Record,
     pub(super) claimant: String,
+    pub(super) kind: Arc<Kind>,
 }
 
 /// What became of a claimed task when it was settled.
@@ -55,6 +57,11 @@ impl Delivery {
         self.fence
     }
 
+    /// What was said under this name when the task was enqueued.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.record.headers.get(name).map(String::as_str)
+    }
+
     /// The body as it stands in Redis.
     pub fn body(&self) -> &[u8] {
         &self.record.body
@@ -65,7 +72,7 @@ impl Delivery {
     /// # Errors
     /// `Codec` when it is another kind of task, or does not decode as this one.
     pub fn task<T: Task>(&self) -> Result<T> {
-        decode(&self.record)
+        decode(&self.record.name, &self.record.body)
     }
 
     /// The task is completed. One round trip.
@@ -84,6 +91,21 @@ impl Delivery {
             },
         };
         self.settle(verdict).await
+    }
+
+    /// The task is completed, and its effects are written, in one step: both or neither. The result is kept when the task says
+    /// so. One round trip. What it does not cover: [`TaskContext::complete_with`](super::TaskContext::complete_with).
+    ///
+    /// # Errors
+    /// As [`TaskContext::complete_with`](super::TaskContext::complete_with); the task comes back when its lease ends.
+    pub async fn complete_with<R: Serialize>(self, result: R, effects: Effects) -> Result<Settled> {
+        let Self { queue, id, fence, record, claimant, kind } = self;
+        let settled = queue.inner.complete(id, fence, &claimant, &record, &result, effects).await?;
+        match settled {
+            Settled::Done => kind.completed(),
+            Settled::LeaseLost => kind.lost(),
+        }
+        Ok(settled)
     }
 
     /// The attempt failed: the task is tried again after its backoff, or is dead when it has no attempts left. One round trip.
@@ -124,24 +146,79 @@ impl Delivery {
 
     async fn settle(self, verdict: Verdict) -> Result<Settled> {
         let inner = &self.queue.inner;
-        let unique = self.record.unique;
-        let settlement = Settlement { id: self.id, fence: self.fence, unique, verdict };
-        let turn = Turn {
-            most: 0,
-            lease: inner.settings.lease,
-            claimant: &self.claimant,
-            waits: Waits::default(),
-            settlements: &[settlement],
-        };
-        let turned = scripts::turn(&inner.russet, &inner.place, turn).await?;
-        Ok(match turned.settled.first() {
-            Some(true) => Settled::Done,
-            _ => Settled::LeaseLost,
+        let (unique, kind) = (self.record.unique, self.kind);
+        let settlement = Settlement { id: self.id, fence: self.fence, unique, verdict, kind };
+        let is_done = inner.settle(&self.claimant, &settlement).await?;
+        Ok(match is_done {
+            true => Settled::Done,
+            false => Settled::LeaseLost,
         })
     }
 }
 
 impl Inner {
+    /// Settles one task; answers whether its lease was current.
+    pub(super) async fn settle(&self, claimant: &str, settlement: &Settlement) -> Result<bool> {
+        let turn = Turn {
+            most: 0,
+            lease: self.settings.lease,
+            claimant,
+            waits: Waits::default(),
+            kept: self.settings.kept,
+            settlements: std::slice::from_ref(settlement),
+        };
+        let turned = scripts::turn(&self.russet, &self.place, turn).await?;
+        let is_done = turned.settled.first() == Some(&true);
+        match is_done {
+            true => settlement.kind.settled(&settlement.verdict),
+            false => settlement.kind.lost(),
+        }
+        Ok(is_done)
+    }
+
+    /// Completes a task and writes its effects.
+    pub(super) async fn complete<R: Serialize>(
+        &self,
+        id: TaskId,
+        fence: u64,
+        claimant: &str,
+        record: &Record,
+        result: &R,
+        effects: Effects,
+    ) -> Result<Settled> {
+        let effects = effects.checked(self.settings.max_task_bytes)?;
+        let result = match record.keep_result {
+            Some(_) => self.kept(serde_json::to_vec(result).map_err(|cause| {
+                Error::codec("the result of a task cannot be encoded", cause.into())
+            })?),
+            None => Vec::new(),
+        };
+        let kept = self.settings.kept;
+        let completion =
+            Completion { id, fence, claimant, record, result: &result, kept, effects: &effects };
+        match scripts::complete(&self.russet, &self.place, completion).await? {
+            Completed::Done => Ok(Settled::Done),
+            Completed::Lost => Ok(Settled::LeaseLost),
+            Completed::NoNumber(field) => {
+                let message = format_args!(
+                    "queue {}: an effect adds to {field:?}, where no whole number stands, or the sum is too large",
+                    self.name
+                );
+                Err(Error::new(ErrorKind::Refused, Advice::GiveUp, message))
+            }
+        }
+    }
+
+    /// A result as it is kept: not at all when it is too large, for the task is done.
+    pub(super) fn kept(&self, result: Vec<u8>) -> Vec<u8> {
+        if result.len() <= self.settings.max_task_bytes {
+            return result;
+        }
+        let (queue, bytes) = (&self.name, result.len());
+        tracing::warn!(%queue, bytes, "the result of a task is too large, and is not kept");
+        b"null".to_vec()
+    }
+
     /// What a failed attempt of this task leads to.
     pub(super) fn failed(&self, record: &Record, error: &str) -> Verdict {
         let attempt = record.attempts + 1;
@@ -166,12 +243,12 @@ pub(super) fn shortened(error: &str) -> String {
     error[..end].replace(['\n', '\r'], " ")
 }
 
-pub(super) fn decode<T: Task>(record: &Record) -> Result<T> {
-    if record.name != T::NAME {
-        let why = format!("it is a task {}, not {}", record.name, T::NAME);
+pub(super) fn decode<T: Task>(name: &str, body: &[u8]) -> Result<T> {
+    if name != T::NAME {
+        let why = format!("it is a task {name}, not {}", T::NAME);
         return Err(Error::codec("a task cannot be decoded", why.into()));
     }
-    decode_body(&record.body)
+    decode_body(body)
 }
 
 pub(super) fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T> {

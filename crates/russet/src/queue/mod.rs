@@ -6,13 +6,20 @@ mod builder;
 mod counts;
 mod dead;
 mod delivery;
+mod effects;
 mod enqueue;
+mod enqueue_many;
 mod lease;
+mod limit;
+mod options;
+mod peek;
 mod receive;
 mod record;
 mod scripts;
+mod stats;
 mod status;
 mod task;
+mod wait;
 mod worker;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -23,9 +30,15 @@ pub use builder::QueueBuilder;
 pub use counts::QueueCounts;
 pub use dead::{DeadTask, TaskError};
 pub use delivery::{Delivery, Settled};
-pub use enqueue::{Enqueue, Enqueued, EnqueuedMany};
+pub use effects::Effects;
+pub use enqueue::{Enqueue, Enqueued};
+pub use enqueue_many::{EnqueueMany, EnqueuedMany};
+pub use limit::RateLimit;
+pub use peek::{Peek, TaskDetails, TaskPage};
+pub use stats::{QueueStats, Times};
 pub use status::{Cancelled, TaskState, TaskStatus};
 pub use task::{Task, TaskId};
+pub use wait::Waited;
 pub use worker::{TaskContext, Worker, WorkerBuilder};
 
 use crate::{
@@ -34,6 +47,7 @@ use crate::{
 };
 use builder::Settings;
 use scripts::Place;
+use stats::Counting;
 
 /// A queue of tasks in Redis: durable, with priorities, delays, retries, unique tasks and dead ones that can be brought back.
 ///
@@ -74,7 +88,7 @@ struct Inner {
     name: String,
     place: Place,
     settings: Settings,
-    enqueued: metrics::Counter,
+    counting: Counting,
 }
 
 impl Queue {
@@ -87,7 +101,7 @@ impl Queue {
     /// before. One round trip.
     ///
     /// # Errors
-    /// When the server cannot be asked.
+    /// When the server cannot be asked; `Unknown` when its answer was lost: pausing again does no harm.
     pub async fn pause(&self) -> Result<bool> {
         scripts::pause(&self.inner.russet, &self.inner.place, true).await
     }
@@ -95,7 +109,7 @@ impl Queue {
     /// Lets a paused queue go on. Answers whether it was paused. One round trip.
     ///
     /// # Errors
-    /// When the server cannot be asked.
+    /// As [`pause`](Self::pause).
     pub async fn resume(&self) -> Result<bool> {
         scripts::pause(&self.inner.russet, &self.inner.place, false).await
     }

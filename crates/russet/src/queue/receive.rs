@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{
-    Delivery, Inner, Queue,
+    Delivery, Inner, Queue, TaskId,
+    record::Record,
     scripts::{self, Settlement, Turn, Verdict, Waits},
 };
 use crate::{error::Result, id::Id};
@@ -41,6 +42,7 @@ impl Queue {
                 lease: inner.settings.lease,
                 claimant: &claimant,
                 waits,
+                kept: inner.settings.kept,
                 settlements: &[],
             };
             let turned = scripts::turn(&inner.russet, &inner.place, turn).await?;
@@ -48,12 +50,15 @@ impl Queue {
             let wait = turned.wait.min(left);
             match turned.claimed.into_iter().next() {
                 Some((id, Some(record))) => {
+                    let kind = inner.counting.kind(&record.name);
+                    kind.claimed(inner.waited(id, &record));
                     return Ok(Some(Delivery {
                         queue: self.clone(),
                         id,
                         fence: turned.fence,
                         record,
                         claimant,
+                        kind,
                     }));
                 }
                 Some((id, None)) => inner.bury_unreadable(id, turned.fence, &claimant).await?,
@@ -70,14 +75,18 @@ impl Queue {
 
 impl Inner {
     /// A record that this version cannot read is dead, and kept as it is.
-    async fn bury_unreadable(&self, id: super::TaskId, fence: u64, claimant: &str) -> Result<()> {
+    async fn bury_unreadable(&self, id: TaskId, fence: u64, claimant: &str) -> Result<()> {
         let error = "its record is of another version".to_owned();
-        let verdict = Verdict::Dead { error };
-        let settlements = &[Settlement { id, fence, unique: None, verdict }];
-        let lease = self.settings.lease;
-        let waits = Waits::default();
-        let turn = Turn { most: 0, lease, claimant, waits, settlements };
-        scripts::turn(&self.russet, &self.place, turn).await.map(|_| ())
+        let (verdict, kind) = (Verdict::Dead { error }, self.counting.kind("other"));
+        let settlement = Settlement { id, fence, unique: None, verdict, kind };
+        self.settle(claimant, &settlement).await.map(|_| ())
+    }
+
+    /// From when a task was ready for the first time until now; none when it has been tried before.
+    pub(super) fn waited(&self, id: TaskId, record: &Record) -> Option<Duration> {
+        let ready = id.made_ms() + i64::try_from(record.delay.as_millis()).ok()?;
+        let waited = u64::try_from(self.russet.clock().now_ms() - ready).unwrap_or_default();
+        (record.attempts == 0).then_some(Duration::from_millis(waited))
     }
 }
 

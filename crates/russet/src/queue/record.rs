@@ -1,11 +1,16 @@
 //! How a task stands in Redis: `V1;field=value;field=value name body`.
 //!
 //! The digit is the version. A reader skips the fields that it does not know. Those of version 1: `n` counted attempts, `a`
-//! most attempts (5 when it is missing), `t` longest run in ms, `k` how long the result is kept in ms, `u` the unique key.
+//! most attempts (5 when it is missing), `t` longest run in ms, `k` how long the result is kept in ms, `u` the unique key, `d`
+//! how long after it was made it was to be ready in ms, `h` headers as `name:value,name:value`, each encoded.
 
 use std::{fmt::Write as _, time::Duration};
 
 use bytes::Bytes;
+use percent_encoding::percent_decode_str;
+
+use super::options::Headers;
+use crate::names::encode;
 
 /// How many attempts a task has when its record does not say.
 pub(super) const DEFAULT_ATTEMPTS: u32 = 5;
@@ -21,6 +26,8 @@ pub(super) struct Record {
     pub(super) keep_result: Option<Duration>,
     /// Encoded, as it stands in a key.
     pub(super) unique: Option<String>,
+    pub(super) delay: Duration,
+    pub(super) headers: Headers,
     pub(super) body: Bytes,
 }
 
@@ -39,6 +46,13 @@ impl Record {
         }
         if let Some(unique) = &self.unique {
             let _ = write!(head, ";u={unique}");
+        }
+        if !self.delay.is_zero() {
+            let _ = write!(head, ";d={}", self.delay.as_millis());
+        }
+        if !self.headers.is_empty() {
+            let pair = |(name, value): (&String, &String)| [&encode(name), ":", &encode(value)].concat();
+            let _ = write!(head, ";h={}", self.headers.iter().map(pair).collect::<Vec<_>>().join(","));
         }
         let _ = write!(head, " {} ", self.name);
         let mut record = head.into_bytes();
@@ -61,12 +75,20 @@ impl Record {
                 "t" => read.timeout = millis(),
                 "k" => read.keep_result = millis(),
                 "u" => read.unique = Some(value.to_owned()),
+                "d" => read.delay = millis().unwrap_or_default(),
+                "h" => read.headers = headers(value),
                 _ => {}
             }
         }
         read.body = Bytes::from(record).slice(second + 1..);
         Some(read)
     }
+}
+
+fn headers(pairs: &str) -> Headers {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let pairs = pairs.split(',').filter_map(|pair| pair.split_once(':'));
+    pairs.map(|(name, value)| (decoded(name), decoded(value))).collect()
 }
 
 #[cfg(test)]
@@ -82,6 +104,8 @@ mod tests {
             timeout: Some(Duration::from_secs(1)),
             keep_result: Some(Duration::from_secs(60)),
             unique: Some("a%20b".into()),
+            delay: Duration::from_millis(5),
+            headers: [("trace;a".into(), "b, =:c".into()), ("é".into(), "".into())].into(),
             body: Bytes::from_static(b"{\"a\": 1}\0 x"),
         };
         assert_eq!(Record::read(record.write()).unwrap(), record);

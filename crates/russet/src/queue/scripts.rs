@@ -1,8 +1,13 @@
 //! The only file that names the Lua of queues.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::{TaskId, record::Record};
+use super::{
+    TaskId,
+    effects::{Change, Effect},
+    record::Record,
+    stats::Kind,
+};
 use crate::{
     client::{Call, Reached, Russet},
     error::{Error, Result},
@@ -12,7 +17,7 @@ use crate::{
 
 static ENQUEUE: Script =
     script!("queue/enqueue", include "queue", include "queue_wake", include "now_ms");
-static TURN: Script = script!("queue/turn", include "queue", include "queue_pop", include "queue_wake", include "queue_end", include "now_ms", flags "allow-oom");
+static TURN: Script = script!("queue/turn", include "queue", include "queue_pop", include "queue_wake", include "queue_end", include "queue_rate", include "now_ms", flags "allow-oom");
 static KEEP: Script = script!("queue/keep", include "queue", include "now_ms", flags "allow-oom");
 static RECOVER: Script =
     script!("queue/recover", include "queue", include "queue_wake", flags "allow-oom");
@@ -25,6 +30,13 @@ static SWEEP: Script = script!("queue/sweep", include "queue", include "now_ms",
 static PAUSE: Script =
     script!("queue/pause", include "queue", include "queue_wake", flags "allow-oom");
 static RECORD: Script = script!("queue/record", include "queue");
+static LIMIT: Script = script!("queue/limit", include "queue", flags "allow-oom");
+static PROGRESS: Script = script!("queue/progress", include "queue");
+static WATCH: Script =
+    script!("queue/watch", include "queue", include "now_ms", flags "allow-oom");
+static COMPLETE: Script =
+    script!("queue/complete", include "queue", include "queue_end", include "now_ms");
+static PEEK: Script = script!("queue/peek", include "queue", flags "no-writes");
 
 /// Where a queue is.
 #[derive(Clone, Debug)]
@@ -46,6 +58,19 @@ impl Place {
     fn call(&self, script: &'static Script) -> Call {
         Call::script(script, &self.slot, &self.parts.iter().collect::<Vec<_>>())
     }
+
+    /// A call that takes more keys than the queue's own.
+    fn call_with(&self, script: &'static Script, more: &[Part]) -> Call {
+        Call::script(script, &self.slot, &self.parts.iter().chain(more).collect::<Vec<_>>())
+    }
+}
+
+/// How long cancelled tasks are kept, and how many outcomes at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    pub(super) cancelled: Duration,
+    pub(super) most: u64,
+    pub(super) most_bytes: u64,
 }
 
 /// When tasks are to be ready.
@@ -105,12 +130,14 @@ pub(super) async fn enqueue(
 }
 
 /// What became of a claimed task.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Settlement {
     pub(super) id: TaskId,
     pub(super) fence: u64,
     pub(super) unique: Option<String>,
     pub(super) verdict: Verdict,
+    /// Where it is counted.
+    pub(super) kind: Arc<Kind>,
 }
 
 #[derive(Clone, Debug)]
@@ -134,9 +161,7 @@ pub(super) enum Verdict {
         error: String,
     },
     Release,
-    Cancelled {
-        ms: u64,
-    },
+    Cancelled,
 }
 
 impl Settlement {
@@ -144,14 +169,12 @@ impl Settlement {
         let (letter, number, text) = match &self.verdict {
             Verdict::Ack { attempt } => ('a', u64::from(*attempt), Vec::new()),
             Verdict::Keep { ms, name, attempt, result } => {
-                let mut text = [name, " ", &attempt.to_string(), " "].concat().into_bytes();
-                text.extend_from_slice(result);
-                ('k', *ms, text)
+                ('k', *ms, outcome(name, *attempt, result))
             }
             Verdict::Retry { delay, error } => ('r', millis(*delay), error.clone().into_bytes()),
             Verdict::Dead { error } => ('d', 0, error.clone().into_bytes()),
             Verdict::Release => ('f', 0, Vec::new()),
-            Verdict::Cancelled { ms } => ('c', *ms, Vec::new()),
+            Verdict::Cancelled => ('c', 0, Vec::new()),
         };
         if letter == 'a' && number == 1 && self.unique.is_none() {
             return self.fence.to_string().into_bytes();
@@ -161,6 +184,13 @@ impl Settlement {
         line.extend_from_slice(&text);
         line
     }
+}
+
+/// What is kept of a completed task, behind its state and time.
+fn outcome(name: &str, attempt: u32, result: &[u8]) -> Vec<u8> {
+    let mut text = [name, " ", &attempt.to_string(), " "].concat().into_bytes();
+    text.extend_from_slice(result);
+    text
 }
 
 /// Who waits for tasks: an address, whether it is registered already, and how long it waits.
@@ -177,13 +207,13 @@ pub(super) struct Turn<'a> {
     pub(super) lease: Duration,
     pub(super) claimant: &'a str,
     pub(super) waits: Waits,
+    pub(super) kept: Kept,
     pub(super) settlements: &'a [Settlement],
 }
 
 /// A claimed task; none when its record is of another version.
 pub(super) type Claimed = (TaskId, Option<Record>);
 
-#[derive(Debug)]
 pub(super) struct Turned {
     /// Until something is due that is not ready now.
     pub(super) wait: Duration,
@@ -204,7 +234,7 @@ async fn turn_by(
     place: &Place,
     turn: Turn<'_>,
 ) -> Result<Turned> {
-    let Turn { most, lease, claimant, waits, settlements } = turn;
+    let Turn { most, lease, claimant, waits, kept, settlements } = turn;
     let mut call = place
         .call(script)
         .arg(most)
@@ -213,6 +243,9 @@ async fn turn_by(
         .arg(waits.address)
         .arg(millis(waits.at_most))
         .arg(u8::from(waits.is_registered))
+        .arg(millis(kept.cancelled))
+        .arg(kept.most)
+        .arg(kept.most_bytes)
         .arg(settlements.len());
     for settlement in settlements {
         call = call.arg(settlement.id.as_str());
@@ -288,9 +321,10 @@ pub(super) async fn cancel(
     russet: &Russet,
     place: &Place,
     id: TaskId,
-    keep: Duration,
+    kept: Kept,
 ) -> Result<String> {
-    let call = place.call(&CANCEL).arg(id.as_str()).arg(millis(keep)).arg(place.cancelling());
+    let call = place.call(&CANCEL).arg(id.as_str()).arg(millis(kept.cancelled));
+    let call = call.arg(place.cancelling()).arg(kept.most).arg(kept.most_bytes);
     russet.run(call).await
 }
 
@@ -299,9 +333,46 @@ pub(super) async fn status(russet: &Russet, place: &Place, id: TaskId) -> Result
     russet.run(place.call(&STATUS).arg(id.as_str())).await
 }
 
-pub(super) async fn counts(russet: &Russet, place: &Place) -> Result<[i64; 9]> {
-    let counts: Vec<i64> = russet.run(place.call(&COUNTS)).await?;
-    counts.try_into().map_err(|_| Error::internal("queue/counts answered another number of counts"))
+/// The counts, the rate limit, and the first tasks of each priority: `<id> <delay in ms>`.
+pub(super) async fn counts(
+    russet: &Russet,
+    place: &Place,
+) -> Result<([i64; 9], String, Vec<String>)> {
+    let (counts, limit, first): (Vec<i64>, String, Vec<String>) =
+        russet.run(place.call(&COUNTS)).await?;
+    let counts = counts
+        .try_into()
+        .map_err(|_| Error::internal("queue/counts answered another number of counts"))?;
+    Ok((counts, limit, first))
+}
+
+/// What stands there of the tasks of a page.
+pub(super) struct Row {
+    pub(super) id: TaskId,
+    /// Since when or until when, in ms, or the fence.
+    pub(super) number: i64,
+    /// The record, or the outcome.
+    pub(super) record: Vec<u8>,
+    pub(super) errors: String,
+    pub(super) progress: Vec<u8>,
+}
+
+/// A page of the tasks in a state, and the place after it; -1 when there are no more.
+pub(super) async fn peek(
+    russet: &Russet,
+    place: &Place,
+    state: &str,
+    first: u64,
+    most: u64,
+) -> Result<(i64, Vec<Row>)> {
+    type Answer = (i64, Vec<String>, Vec<i64>, Vec<Vec<u8>>, Vec<String>, Vec<Vec<u8>>);
+    let call = place.call(&PEEK).arg(state).arg(first).arg(most);
+    let (after, ids, numbers, records, errors, progress): Answer = russet.run(call).await?;
+    let rows = ids.into_iter().zip(numbers).zip(records).zip(errors).zip(progress);
+    let rows = rows.map(|((((id, number), record), errors), progress)| {
+        Ok(Row { id: id.parse()?, number, record, errors, progress })
+    });
+    Ok((after, rows.collect::<Result<_>>()?))
 }
 
 /// Id, time of death, record and errors of some dead tasks.
@@ -343,7 +414,106 @@ pub(super) async fn sweep(
 
 /// Answers whether it was not so before.
 pub(super) async fn pause(russet: &Russet, place: &Place, is_paused: bool) -> Result<bool> {
-    russet.run(place.call(&PAUSE).arg(u8::from(is_paused)).idempotent()).await
+    russet.run(place.call(&PAUSE).arg(u8::from(is_paused))).await
+}
+
+/// Sets the rate, or takes it away.
+pub(super) async fn limit(russet: &Russet, place: &Place, limit: &str) -> Result<()> {
+    russet.run::<i64>(place.call(&LIMIT).arg(limit).idempotent()).await.map(|_| ())
+}
+
+/// Says how far a task is; answers whether its lease is current.
+pub(super) async fn progress(
+    russet: &Russet,
+    place: &Place,
+    id: TaskId,
+    fence: u64,
+    progress: &[u8],
+) -> Result<bool> {
+    let call = place.call(&PROGRESS).arg(id.as_str()).arg(fence).arg(progress);
+    russet.run(call.idempotent()).await
+}
+
+/// Registers who waits for the end of a task; answers whether it has not ended.
+pub(super) async fn watch(
+    russet: &Russet,
+    place: &Place,
+    id: TaskId,
+    address: &str,
+    time: Duration,
+) -> Result<bool> {
+    let call = place.call(&WATCH).arg(id.as_str()).arg(address).arg(millis(time));
+    russet.run(call.idempotent()).await
+}
+
+/// The end of a task that is written together with its effects.
+pub(super) struct Completion<'a> {
+    pub(super) id: TaskId,
+    pub(super) fence: u64,
+    pub(super) claimant: &'a str,
+    pub(super) record: &'a Record,
+    pub(super) result: &'a [u8],
+    pub(super) kept: Kept,
+    pub(super) effects: &'a [Effect],
+}
+
+/// What became of it.
+pub(super) enum Completed {
+    Done,
+    Lost,
+    /// What stands in this field is no number to add to.
+    NoNumber(String),
+}
+
+pub(super) async fn complete(
+    russet: &Russet,
+    place: &Place,
+    completion: Completion<'_>,
+) -> Result<Completed> {
+    let Completion { id, fence, claimant, record, result, kept, effects } = completion;
+    let mut hashes: Vec<&str> = effects.iter().map(|effect| effect.hash.as_str()).collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    let parts: Vec<_> = hashes.iter().map(|hash| keys::effects(hash)).collect();
+    let mut call = place
+        .call_with(&COMPLETE, &parts)
+        .arg(id.as_str())
+        .arg(fence)
+        .arg(claimant)
+        .arg(millis(record.keep_result.unwrap_or_default()))
+        .arg(outcome(&record.name, record.attempts + 1, result))
+        .arg(record.unique.as_deref().unwrap_or("-"))
+        .arg(kept.most)
+        .arg(kept.most_bytes);
+    for Effect { hash, field, change } in effects {
+        let key = place.parts.len() + 1 + hashes.partition_point(|other| *other < hash.as_str());
+        call = match change {
+            Change::Put(value) => call.arg("put").arg(key).arg(field).arg(value.as_slice()),
+            Change::Add(number) => call.arg("add").arg(key).arg(field).arg(*number),
+            Change::Remove => call.arg("remove").arg(key).arg(field).arg(""),
+        };
+    }
+    let told: String = russet.run(call).await?;
+    Ok(match told.split_once(' ') {
+        None if told == "done" => Completed::Done,
+        Some(("number", field)) => Completed::NoNumber(field.to_owned()),
+        _ => Completed::Lost,
+    })
+}
+
+/// What an effect left in a field.
+pub(super) async fn effect(
+    russet: &Russet,
+    place: &Place,
+    hash: &str,
+    field: &str,
+) -> Result<Option<Vec<u8>>> {
+    russet.run(Call::read("HGET", &place.slot).key(&keys::effects(hash)).arg(field)).await
+}
+
+/// Removes a hash of effects; answers whether there was one.
+pub(super) async fn remove_effects(russet: &Russet, place: &Place, hash: &str) -> Result<bool> {
+    russet.run(Call::write("DEL", &place.slot).key(&keys::effects(hash))).await
 }
 
 /// What is recorded of a step.
@@ -383,7 +553,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::{keys::Namespace, testing::TestServer};
+    use crate::{keys::Namespace, queue::stats::Counting, testing::TestServer};
 
     const LONG: Duration = Duration::from_secs(60);
     const BRIEF: Duration = Duration::from_millis(1);
@@ -418,7 +588,8 @@ mod tests {
             settlements: &[Settlement],
         ) -> Turned {
             let waits = Waits::default();
-            let turn = Turn { most, lease, claimant, waits, settlements };
+            let kept = Kept { cancelled: LONG, most: 10, most_bytes: 1_000 };
+            let turn = Turn { most, lease, claimant, waits, kept, settlements };
             turn_by(script, &self.russet, &self.place, turn).await.unwrap()
         }
 
@@ -441,7 +612,8 @@ mod tests {
 
         fn ack(&self, fence: u64) -> [Settlement; 1] {
             let verdict = Verdict::Ack { attempt: 1 };
-            [Settlement { id: self.id, fence, unique: None, verdict }]
+            let kind = Counting::new("mutants").kind("task");
+            [Settlement { id: self.id, fence, unique: None, verdict, kind }]
         }
     }
 

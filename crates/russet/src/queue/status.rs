@@ -41,7 +41,7 @@ pub enum TaskState {
         /// Since when.
         since: SystemTime,
     },
-    /// It was cancelled; known for as long as dead tasks are.
+    /// It was cancelled; known for as long as cancelled ones are kept.
     Cancelled {
         /// When.
         at: SystemTime,
@@ -62,6 +62,9 @@ pub struct TaskStatus {
     pub attempts: u32,
     /// What went wrong so far, the oldest first.
     pub errors: Vec<TaskError>,
+    /// What the handler of a task that has not ended said last of its [progress](super::TaskContext::progress), as it stands
+    /// in Redis: JSON.
+    pub progress: Option<Vec<u8>>,
     /// The result of a completed task, as it stands in Redis: JSON.
     pub result: Option<Vec<u8>>,
 }
@@ -85,34 +88,8 @@ impl Queue {
     /// # Errors
     /// When the server cannot be asked, or another version of russet wrote what stands there.
     pub async fn status(&self, id: TaskId) -> Result<Option<TaskStatus>> {
-        let mut told =
-            scripts::status(&self.inner.russet, &self.inner.place, id).await?.into_iter();
-        let mut next = || told.next().unwrap_or_default();
-        let state = next();
-        match state.as_slice() {
-            b"unknown" => Ok(None),
-            b"ended" => ended(id, next()).map(Some),
-            place => {
-                let number: i64 = text(next())?.parse().map_err(|_| unreadable())?;
-                let record = Record::read(next()).ok_or_else(unreadable)?;
-                let time = from_millis(number);
-                let state = match place {
-                    b"dead" => TaskState::Dead { since: time },
-                    b"running" => TaskState::Running { fence: number.unsigned_abs() },
-                    b"scheduled" => TaskState::Scheduled { due: time },
-                    b"retrying" => TaskState::Retrying { due: time },
-                    _ => TaskState::Ready,
-                };
-                Ok(Some(TaskStatus {
-                    id,
-                    name: record.name,
-                    state,
-                    attempts: record.attempts,
-                    errors: errors(&text(next())?),
-                    result: None,
-                }))
-            }
-        }
+        let told = scripts::status(&self.inner.russet, &self.inner.place, id).await?;
+        Ok(read(id, told)?.map(|(status, _)| status))
     }
 
     /// Cancels a task. One that waits will not run, at once and for good: claim and cancel have one winner. The handler of one
@@ -123,8 +100,8 @@ impl Queue {
     /// When the server cannot be asked; `Unknown` when its answer was lost: cancelling again does no harm.
     pub async fn cancel(&self, id: TaskId) -> Result<Cancelled> {
         let inner = &self.inner;
-        let keep = inner.settings.keep_dead;
-        let told = scripts::cancel(&inner.russet, &inner.place, id, keep).await?;
+        let kept = inner.settings.kept;
+        let told = scripts::cancel(&inner.russet, &inner.place, id, kept).await?;
         Ok(match told.as_str() {
             "cancelled" => Cancelled::Done,
             "asked" => Cancelled::Asked,
@@ -134,8 +111,52 @@ impl Queue {
     }
 }
 
+/// A task as the script tells it, and its record when it has not ended.
+pub(super) fn read(id: TaskId, told: Vec<Vec<u8>>) -> Result<Option<(TaskStatus, Record)>> {
+    let mut told = told.into_iter();
+    let mut next = || told.next().unwrap_or_default();
+    let state = next();
+    match state.as_slice() {
+        b"unknown" => Ok(None),
+        b"ended" => Ok(Some((ended(id, next())?, Record::default()))),
+        place => {
+            let number: i64 = text(next())?.parse().map_err(|_| unreadable())?;
+            let record = Record::read(next()).ok_or_else(unreadable)?;
+            let status = living(id, &text(place.to_vec())?, number, &record, &text(next())?, next());
+            Ok(Some((status, record)))
+        }
+    }
+}
+
+/// A task that has not ended, or is dead.
+pub(super) fn living(
+    id: TaskId,
+    place: &str,
+    number: i64,
+    record: &Record,
+    failures: &str,
+    progress: Vec<u8>,
+) -> TaskStatus {
+    let time = from_millis(number);
+    TaskStatus {
+        id,
+        name: record.name.clone(),
+        state: match place {
+            "dead" => TaskState::Dead { since: time },
+            "running" => TaskState::Running { fence: number.unsigned_abs() },
+            "scheduled" => TaskState::Scheduled { due: time },
+            "retrying" => TaskState::Retrying { due: time },
+            _ => TaskState::Ready,
+        },
+        attempts: record.attempts,
+        errors: errors(failures),
+        progress: (!progress.is_empty()).then_some(progress),
+        result: None,
+    }
+}
+
 /// `<state> <ms> <name> <attempts> <result>`
-fn ended(id: TaskId, outcome: Vec<u8>) -> Result<TaskStatus> {
+pub(super) fn ended(id: TaskId, outcome: Vec<u8>) -> Result<TaskStatus> {
     let mut words = outcome.splitn(5, |byte| *byte == b' ');
     let mut next = || words.next().unwrap_or_default().to_vec();
     let (state, ms) = (text(next())?, text(next())?);
@@ -151,6 +172,7 @@ fn ended(id: TaskId, outcome: Vec<u8>) -> Result<TaskStatus> {
         },
         attempts: attempts.parse().map_err(|_| unreadable())?,
         errors: Vec::new(),
+        progress: None,
         result: (state == "completed").then_some(result),
     })
 }

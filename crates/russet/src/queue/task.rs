@@ -67,6 +67,18 @@ impl TaskId {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
+    /// When it was made, in ms since 1970.
+    pub(super) fn made_ms(&self) -> i64 {
+        let value = |digit: u8| match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'A'..=b'Z' => digit - b'A' + 10,
+            _ => digit - b'a' + 36,
+        };
+        let digits = &self.0[..LENGTH - 1];
+        let number = digits.iter().fold(0u128, |sum, digit| sum * 62 + u128::from(value(*digit)));
+        i64::try_from(number >> RANDOM_BITS).unwrap_or(i64::MAX)
+    }
+
     /// The priority of the task, 0 to 9; higher comes first.
     pub fn priority(&self) -> u8 {
         self.0[LENGTH - 1] - b'0'
@@ -109,6 +121,9 @@ mod tests {
         let (early, late) = (TaskId::new(1_000, 9), TaskId::new(1_001, 0));
         assert!(early < late && early.priority() == 9 && late.priority() == 0);
         assert_ne!(TaskId::new(1_000, 0), TaskId::new(1_000, 0));
+        for ms in [0, 1_000, 1_795_656_159_979, (1 << 48) - 1] {
+            assert_eq!(TaskId::new(ms, 3).made_ms(), ms);
+        }
         assert_eq!(early.to_string().parse::<TaskId>().unwrap(), early);
         for bad in [
             "",

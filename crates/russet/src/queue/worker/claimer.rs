@@ -22,12 +22,12 @@ use crate::{
     id::Id,
     listen::{Heard, Listener},
     queue::{
-        TaskId,
         delivery::shortened,
         lease::Lease,
         receive::LONGEST_WAIT,
         record::Record,
         scripts::{self, Claimed, Settlement, Turn, Turned, Verdict, Waits, millis},
+        stats::Kind,
     },
     service::Service,
     wake::Waiter,
@@ -50,7 +50,7 @@ type Done = (u64, Option<Settlement>);
 pub(super) struct Claimer<S> {
     shared: Arc<Shared<S>>,
     slots: usize,
-    claimant: String,
+    claimant: Arc<str>,
     heart: Arc<Heart>,
     /// Beats until it is dropped.
     _beat: Option<Service>,
@@ -77,7 +77,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         stop: &CancellationToken,
         end: &CancellationToken,
     ) -> Result<Self> {
-        let claimant = Id::random()?.to_string();
+        let claimant: Arc<str> = Id::random()?.to_string().into();
         let queue = &shared.queue.inner;
         let lease = queue.settings.lease;
         let heart = Arc::new(Heart::new(&queue.place, lease, &claimant));
@@ -245,15 +245,18 @@ impl<S: Send + Sync + 'static> Claimer<S> {
             is_registered: self.is_registered,
             at_most: LONGEST_WAIT,
         };
-        let claimant = &self.claimant;
-        let turn = Turn { most, lease: inner.settings.lease, claimant, waits, settlements };
+        let (lease, kept) = (inner.settings.lease, inner.settings.kept);
+        let turn = Turn { most, lease, claimant: &self.claimant, waits, kept, settlements };
         scripts::turn(&inner.russet, &inner.place, turn).await
     }
 
     fn turned(&mut self, asked: Instant, most: usize, batch: &[Settlement], turned: Turned) {
         for (settlement, is_done) in batch.iter().zip(&turned.settled) {
             self.heart.settled(settlement.fence);
-            if !is_done {
+            if *is_done {
+                settlement.kind.settled(&settlement.verdict);
+            } else {
+                settlement.kind.lost();
                 tracing::warn!(task = %settlement.id, fence = settlement.fence, "a lease was lost before the end of its task");
             }
         }
@@ -264,6 +267,9 @@ impl<S: Send + Sync + 'static> Claimer<S> {
             self.idle_until = Instant::now() + wait;
         } else {
             self.is_registered = false;
+        }
+        if most > 0 && claimed == 0 && self.running == 0 {
+            self.shared.idle.notify_one();
         }
         if claimed > 0 {
             let length = self.shared.queue.inner.settings.lease;
@@ -279,17 +285,25 @@ impl<S: Send + Sync + 'static> Claimer<S> {
     fn begin(&mut self, lease: &Arc<Lease>, (id, record): Claimed) {
         self.running += 1;
         let (shared, heart, done) = (self.shared.clone(), self.heart.clone(), self.done.clone());
-        let lease = lease.clone();
+        let (lease, claimant) = (lease.clone(), self.claimant.clone());
         let cancelled = heart.runs(id);
+        let inner = &self.shared.queue.inner;
+        let kind = inner.counting.kind(record.as_ref().map_or("other", |record| &record.name));
+        kind.claimed(record.as_ref().and_then(|record| inner.waited(id, record)));
         tokio::spawn(async move {
             let unique = record.as_ref().and_then(|record| record.unique.clone());
             let verdict = match record {
-                Some(record) => one(&shared, &lease, id, record, cancelled).await,
+                Some(record) => {
+                    let record = Arc::new(record);
+                    let context =
+                        TaskContext::new(&shared, id, lease.fence, &claimant, &record, cancelled);
+                    one(&shared, &lease, &record, context, &kind).await
+                }
                 None => Some(Verdict::Dead { error: "its record is of another version".into() }),
             };
             heart.ended(id);
             let fence = lease.fence;
-            let settlement = verdict.map(|verdict| Settlement { id, fence, unique, verdict });
+            let settlement = verdict.map(|verdict| Settlement { id, fence, unique, verdict, kind });
             // Nobody listens when the worker is gone: the lease ends by itself.
             let _ = done.send((fence, settlement));
         });
@@ -319,22 +333,23 @@ impl<S: Send + Sync + 'static> Claimer<S> {
 /// How often a loop ends what was kept long enough.
 const SWEEP: Duration = Duration::from_secs(10);
 
-/// Runs the handler of a task to its end; none when the lease was lost before.
+/// Runs the handler of a task to its end; none when there is nothing to settle: the lease was lost, or the handler has
+/// completed the task.
 async fn one<S: Send + Sync + 'static>(
-    shared: &Arc<Shared<S>>,
+    shared: &Shared<S>,
     lease: &Lease,
-    id: TaskId,
-    record: Record,
-    cancelled: CancellationToken,
+    record: &Record,
+    context: TaskContext<S>,
+    kind: &Kind,
 ) -> Option<Verdict> {
-    let context = TaskContext::new(shared, id, lease.fence, &record, cancelled.clone());
     let Some(handler) = shared.handlers.get(record.name.as_str()) else {
         return Some(Verdict::Dead {
             error: shortened(&format!("no handler for tasks {}", record.name)),
         });
     };
+    let began = Instant::now();
     // A handler that is no `async fn` may panic before there is a future.
-    let begun = catch_unwind(AssertUnwindSafe(|| handler(&record.body, context)));
+    let begun = catch_unwind(AssertUnwindSafe(|| handler(&record.body, context.clone())));
     let begun = match begun {
         Ok(Ok(work)) => Ok(work),
         Ok(Err(error)) => return Some(Verdict::Dead { error: shortened(&error.to_string()) }),
@@ -354,9 +369,18 @@ async fn one<S: Send + Sync + 'static>(
             None => work.await,
         }
     };
-    let outcome: Result<Result<Vec<u8>, BoxError>, _> = match lease.hold(work).await {
+    let outcome: Option<Result<Result<Vec<u8>, BoxError>, _>> = lease.hold(work).await;
+    kind.ran(began.elapsed());
+    if context.is_completed() {
+        kind.completed();
+        return None;
+    }
+    let outcome = match outcome {
         Some(outcome) => outcome,
-        None if lease.is_lost() => return None,
+        None if lease.is_lost() => {
+            kind.lost();
+            return None;
+        }
         // The worker ends.
         None => return Some(Verdict::Release),
     };
@@ -365,19 +389,22 @@ async fn one<S: Send + Sync + 'static>(
     let error = match outcome {
         Ok(Ok(result)) => {
             return Some(match record.keep_result {
-                Some(keep) => {
-                    Verdict::Keep { ms: millis(keep), name: record.name, attempt, result }
-                }
+                Some(keep) => Verdict::Keep {
+                    ms: millis(keep),
+                    name: record.name.clone(),
+                    attempt,
+                    result: inner.kept(result),
+                },
                 None => Verdict::Ack { attempt },
             });
         }
         Ok(Err(error)) => error.to_string(),
         Err(panic) => format!("it panicked: {}", said(&*panic)),
     };
-    tracing::warn!(queue = %inner.name, task = %id, name = %record.name, attempt, error = %shortened(&error), "an attempt failed");
-    Some(match cancelled.is_cancelled() {
-        true => Verdict::Cancelled { ms: millis(inner.settings.keep_dead) },
-        false => inner.failed(&record, &error),
+    tracing::warn!(queue = %inner.name, task = %context.id(), name = %record.name, attempt, error = %shortened(&error), "an attempt failed");
+    Some(match context.is_cancelled() {
+        true => Verdict::Cancelled,
+        false => inner.failed(record, &error),
     })
 }
 

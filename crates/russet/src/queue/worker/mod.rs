@@ -17,7 +17,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 pub use context::TaskContext;
 
@@ -84,6 +84,8 @@ struct Shared<S> {
     shutdown_timeout: Duration,
     handlers: HashMap<&'static str, Handler<S>>,
     alive: Alive,
+    /// A claim loop found nothing to do, and nothing of its runs.
+    idle: Notify,
 }
 
 /// When a claim loop turned last.
@@ -202,6 +204,7 @@ impl<S: Send + Sync + 'static> WorkerBuilder<S> {
             shutdown_timeout: self.shutdown_timeout,
             handlers: self.handlers,
             alive: Alive::new(),
+            idle: Notify::new(),
         };
         Ok(Worker { shared: Arc::new(shared) })
     }

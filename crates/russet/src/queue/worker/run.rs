@@ -7,7 +7,7 @@ use tokio::{pin, select};
 use tokio_util::sync::CancellationToken;
 
 use super::{Worker, claimer::Claimer};
-use crate::error::Result;
+use crate::{error::Result, queue::QueueCounts};
 
 /// A claim loop serves so many tasks at a time before a second one is worth it.
 const A_LOOP: usize = 50;
@@ -59,6 +59,48 @@ impl<S: Send + Sync + 'static> Worker<S> {
         // A handler that blocks its thread is not waited for: its task comes back when its lease ends.
         let _ = tokio::time::timeout(LAST_TURN, working).await;
         Ok(())
+    }
+
+    /// Works until no task is ready and none runs, in this process or elsewhere; then it ends, and says how the queue stands.
+    /// For tests and for jobs that empty a queue: with a paused queue it ends at once.
+    ///
+    /// What waits for a time stays, be it a task's first time or that of its next attempt: `scheduled` and `retrying` tell.
+    /// It looks when a claim loop has found nothing, and does not poll.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # use russet::{BoxError, Queue, Task, TaskContext, Worker};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Report {}
+    /// # impl Task for Report { const NAME: &'static str = "report"; }
+    /// # async fn report(_: Report, _: TaskContext) -> Result<(), BoxError> { Ok(()) }
+    /// # let queue = Queue::builder(&russet, "reports").build()?;
+    /// queue.enqueue_many([Report {}, Report {}]).await?;
+    /// let counts = Worker::builder(&queue).handler(report).build()?.run_until_empty().await?;
+    /// assert_eq!((counts.completed, counts.ready, counts.retrying), (2, 0, 0));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`run_until`](Self::run_until).
+    pub async fn run_until_empty(&self) -> Result<QueueCounts> {
+        let mut at_the_end = QueueCounts::default();
+        let is_empty = async {
+            loop {
+                self.shared.idle.notified().await;
+                match self.shared.queue.counts().await {
+                    Ok(counts) if counts.running == 0 && (counts.ready == 0 || counts.is_paused) => {
+                        at_the_end = counts;
+                        return;
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::debug!(%error, "whether the queue is empty is not known"),
+                }
+            }
+        };
+        self.run_until(is_empty).await?;
+        Ok(at_the_end)
     }
 
     /// Whether its claim loops turn: false before it runs, and when none has reached the server for 15 seconds.
