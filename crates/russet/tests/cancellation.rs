@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use russet::testing::eventually;
 use russet::{
-    BoxError, Cache, Counters, Durability, Event, Granularity, Leaderboard, Loader, OnChannel,
-    PubSub, Queue, Russet, Start, Task, TaskId, Topic, raw,
+    BoxError, Cache, Counters, Durability, Effects, Event, Granularity, Leaderboard, Loader,
+    OnChannel, Peek, PubSub, Queue, RateLimit, Russet, Start, Task, TaskId, Topic, raw,
 };
 use support::{Ground, connect, patient, public_methods};
 
@@ -155,7 +155,7 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "topic delete": topic.delete(),
         "deliveries": take(topic, round),
         "queue enqueue": queue.enqueue(Job(round)).into_future(),
-        "queue enqueue_many": queue.enqueue_many([Job(round), Job(round)]),
+        "queue enqueue_many": queue.enqueue_many([Job(round), Job(round)]).into_future(),
         "queue receive": async {
             let taken = queue.receive(Duration::from_millis(1)).await?;
             match taken {
@@ -166,6 +166,27 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "queue status": queue.status(id),
         "queue cancel": queue.cancel(id),
         "queue counts": queue.counts(),
+        "queue peek": queue.peek(Peek::Ready, 0, 10),
+        "queue waiting": queue.waiting::<Job>(),
+        "queue inspect": queue.inspect(id),
+        "queue wait_for": queue.wait_for(id, Duration::from_millis(1)),
+        "queue wait_for an end": async {
+            let id = queue.enqueue(Job(round)).await?.id;
+            queue.wait_for(id, Duration::from_millis(1)).await
+        },
+        "queue set_rate_limit": queue.set_rate_limit(RateLimit::per_second(1_000_000)),
+        "queue clear_rate_limit": queue.clear_rate_limit(),
+        "queue effect": queue.effect::<u64>("totals", "n"),
+        "queue remove_effects": queue.remove_effects("totals"),
+        "delivery complete_with": async {
+            match queue.receive(Duration::ZERO).await? {
+                Some(delivery) => {
+                    let effects = Effects::new().add("totals", "n", 1);
+                    delivery.complete_with((), effects).await.map(|_| ())
+                }
+                None => Ok(()),
+            }
+        },
         "queue dead": queue.dead(0, 10),
         "queue redrive": queue.redrive(id),
         "queue redrive_all": queue.redrive_all(),
@@ -190,7 +211,7 @@ async fn take(topic: &Topic<u64>, round: u64) -> Result<(), russet::Error> {
 }
 
 /// What waits for nothing.
-const AT_ONCE: [&str; 8] = [
+const AT_ONCE: [&str; 9] = [
     "Cache::builder",
     "Cache::stats",
     "Counters::builder",
@@ -199,6 +220,7 @@ const AT_ONCE: [&str; 8] = [
     "PubSub::builder",
     "Topic::builder",
     "Queue::builder",
+    "Queue::stats",
 ];
 
 #[tokio::test]

@@ -19,10 +19,10 @@ use std::{
 };
 
 use russet::{
-    Acked, Advice, Backlog, BloomFilter, BoxError, Cache, Cancelled, Counters, DeadNode, ErrorKind,
-    Event, Granularity, ItemSource, Json, Leaderboard, Loader, NodeAnswer, OnChannel, Overflow,
-    PubSub, PutItem, Queue, Russet, Settled, ShardedCache, Start, Subscription, Task, TaskContext,
-    Topic, Worker, Write, WritePolicy, Writer, raw,
+    Acked, Advice, Backlog, BloomFilter, BoxError, Cache, Cancelled, Counters, DeadNode, Effects,
+    ErrorKind, Event, Granularity, ItemSource, Json, Leaderboard, Loader, NodeAnswer, OnChannel,
+    Overflow, Peek, PubSub, PutItem, Queue, RateLimit, Russet, Settled, ShardedCache, Start,
+    Subscription, Task, TaskContext, Topic, Worker, Write, WritePolicy, Writer, raw,
     testing::{Reply, TestServer, eventually},
 };
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -735,6 +735,8 @@ async fn every_call_of_the_queue(stage: &Stage, russet: &Russet, seen: &mut BTre
         .max_task_bytes(1_000)
         .keep_dead(LONG)
         .keep_results(LONG)
+        .keep_cancelled(LONG)
+        .keep_at_most(1_000, 100_000)
         .task_timeout(LONG)
         .request_window(LONG)
         .build()
@@ -743,8 +745,9 @@ async fn every_call_of_the_queue(stage: &Stage, russet: &Russet, seen: &mut BTre
     let first = queue.enqueue(job()).priority(9).unique("a b:{*}").request_id("1 2").await.unwrap();
     let options = queue.enqueue(job()).delay(LONG).max_attempts(2).timeout(LONG).keep_result(LONG);
     let later = options.execute_at(SystemTime::now()).await.unwrap();
-    let many = queue.enqueue_many([job(), job(), job(), job(), job()]).await.unwrap();
-    assert_eq!((many.ids.len(), later.id.as_str().len()), (5, 22));
+    let many = queue.enqueue_many([job(), job(), job(), job(), job(), job()]).header("from", "here");
+    let many = many.await.unwrap();
+    assert_eq!((many.ids.len(), later.id.as_str().len()), (6, 22));
     let mut delivery = queue.receive(LONG).await.unwrap().unwrap();
     assert_eq!((delivery.id(), delivery.name(), delivery.attempt()), (first.id, "job", 1));
     assert_eq!((delivery.id().priority(), delivery.body()), (9, b"\"x\"".as_slice()));
@@ -753,6 +756,33 @@ async fn every_call_of_the_queue(stage: &Stage, russet: &Russet, seen: &mut BTre
     assert_eq!(delivery.extend(LONG).await.unwrap(), Settled::Done);
     assert_eq!(queue.cancel(first.id).await.unwrap(), Cancelled::Asked);
     stage.observe(seen).await;
+    queue.set_rate_limit(RateLimit::per_second(1_000_000).burst(1_000)).await.unwrap();
+    queue.set_rate_limit(RateLimit::new(1_000_000, LONG)).await.unwrap();
+    queue.clear_rate_limit().await.unwrap();
+    let waiting = tokio::join!(queue.wait_for(delivery.id(), LONG), async {
+        eventually(LONG, async || {
+            let watchers = stage.server.command(&["KEYS", "*{queue:*}:watchers"]).await.unwrap();
+            if watchers.list().is_empty() { Err("nobody waits") } else { Ok(()) }
+        })
+        .await;
+        stage.observe(seen).await;
+        let effects = Effects::new().put("a:b{*", "x", "y").add("a:b{*", "n", 1);
+        delivery.complete_with("done", effects.remove("a:b{*", "z")).await.unwrap()
+    });
+    assert_eq!(waiting.1, Settled::Done);
+    let result: Option<String> = waiting.0.unwrap().result().unwrap();
+    assert_eq!(result.as_deref(), Some("done"));
+    assert_eq!(queue.effect("a:b{*", "n").await.unwrap(), Some(1));
+    stage.observe(seen).await;
+    assert!(queue.remove_effects("a:b{*").await.unwrap());
+    let page = queue.peek(Peek::Ready, 0, 10).await.unwrap();
+    assert_eq!(page.tasks[0].task::<Job>().unwrap().0, "x");
+    assert_eq!(queue.waiting::<Job>().await.unwrap().len(), page.tasks.len());
+    assert!(queue.inspect(many.ids[0]).await.unwrap().is_some());
+    let waited = queue.stats().waited;
+    assert!(waited.mean() <= waited.longest);
+    let delivery = queue.receive(LONG).await.unwrap().unwrap();
+    assert_eq!(delivery.header("from"), Some("here"));
     assert_eq!(delivery.ack().await.unwrap(), Settled::Done);
     let take = async || queue.receive(LONG).await.unwrap().unwrap();
     assert_eq!(take().await.retry("failed").await.unwrap(), Settled::Done);
@@ -778,8 +808,10 @@ async fn every_call_of_the_worker(stage: &Stage, russet: &Russet, seen: &mut BTr
         let done = ctx.once("a step", step).await?;
         assert!(ctx.attempt() == 1 && ctx.fence() > 0 && !ctx.is_cancelled());
         assert_eq!(ctx.idempotency_key(), ctx.id().to_string());
+        assert_eq!((ctx.header("none"), ctx.progress(&50).await?), (None, Settled::Done));
         ctx.state().send(done)?;
         ctx.cancelled().await;
+        assert_eq!(ctx.complete_with((), Effects::new()).await?, Settled::Done);
         ctx.queue().enqueue(Job("next".into())).delay(LONG).await?;
         Ok::<_, BoxError>(())
     };
@@ -803,4 +835,5 @@ async fn every_call_of_the_worker(stage: &Stage, russet: &Russet, seen: &mut BTr
         .await;
     };
     worker.run_until(looking).await.unwrap();
+    assert_eq!(worker.run_until_empty().await.unwrap().scheduled, 1);
 }

@@ -1,7 +1,8 @@
 //! The reply to each request of every public write is lost once: the call either gives the right answer, with its effect
 //! there once, or says `Unknown`, and its effect is there at most once.
 
-#![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard", feature = "pubsub"))]
+#![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
+#![cfg(all(feature = "pubsub", feature = "queue"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
@@ -13,8 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use russet::testing::{Proxy, Reply, TestServer};
 use russet::{
-    Acked, BoxError, Cache, Counters, ErrorKind, Group, Leaderboard, Loader, Russet, Start, Topic,
-    TopicDelivery, metered,
+    Acked, BoxError, Cache, Counters, Delivery, Effects, ErrorKind, Group, Leaderboard, Loader,
+    Queue, RateLimit, Russet, Settled, Start, Task, TaskId, Topic, TopicDelivery, metered,
 };
 use support::public_methods;
 use tokio::sync::Mutex;
@@ -88,6 +89,34 @@ const WRITES: &[Row] = &[
     row!("TopicDelivery::ack", Unknown, |b| async {
         b.held.lock().await.take().unwrap().ack().await
     }),
+    // With a request id it finds out by itself; tests/queue.rs has it.
+    row!("Queue::enqueue", Unknown, |b| b.queue.enqueue(Job(1)).into_future()),
+    row!("Queue::enqueue_many", Unknown, |b| b.queue.enqueue_many([Job(1), Job(2)]).into_future()),
+    row!("Queue::receive", Unknown, |b| async {
+        b.queue.receive(Duration::ZERO).await.map(|delivery| delivery.is_some())
+    }),
+    row!("Queue::cancel", Unknown, |b| b.queue.cancel(b.ready)),
+    row!("Queue::redrive", Unknown, |b| b.queue.redrive(b.dead)),
+    row!("Queue::redrive_all", Unknown, |b| b.queue.redrive_all()),
+    row!("Queue::delete", Unknown, |b| b.queue.delete(b.dead)),
+    row!("Queue::purge", Unknown, |b| b.queue.purge(Duration::ZERO)),
+    row!("Queue::pause", Unknown, |b| b.queue.pause()),
+    row!("Queue::resume", Unknown, |b| b.other_queue.resume()),
+    row!("Queue::set_rate_limit", Repeated, |b| b
+        .queue
+        .set_rate_limit(RateLimit::per_second(9))),
+    row!("Queue::clear_rate_limit", Repeated, |b| b.other_queue.clear_rate_limit()),
+    row!("Queue::remove_effects", Unknown, |b| b.queue.remove_effects("totals")),
+    row!("Queue::wait_for", Repeated, |b| b.queue.wait_for(b.ready, Duration::ZERO)),
+    row!("Delivery::ack", Unknown, |b| async { b.task().await.ack().await }),
+    row!("Delivery::complete_with", Unknown, |b| async {
+        b.task().await.complete_with((), Effects::new().add("totals", "n", 5)).await
+    }),
+    row!("Delivery::retry", Unknown, |b| async { b.task().await.retry("failed").await }),
+    row!("Delivery::dead_letter", Unknown, |b| async {
+        b.task().await.dead_letter("failed").await
+    }),
+    row!("Delivery::release", Unknown, |b| async { b.task().await.release().await }),
 ];
 
 /// Every public call that writes nothing.
@@ -134,6 +163,24 @@ const READS: &[&str] = &[
     "TopicDelivery::extend",
     "TopicDelivery::id",
     "TopicDelivery::message",
+    "Queue::builder",
+    "Queue::counts",
+    "Queue::dead",
+    "Queue::effect",
+    "Queue::inspect",
+    "Queue::peek",
+    "Queue::stats",
+    "Queue::status",
+    "Queue::waiting",
+    "Delivery::attempt",
+    "Delivery::body",
+    // As that of a topic's.
+    "Delivery::extend",
+    "Delivery::fence",
+    "Delivery::header",
+    "Delivery::id",
+    "Delivery::name",
+    "Delivery::task",
 ];
 
 /// What the calls are made on, in a namespace of its own.
@@ -146,7 +193,21 @@ struct Blocks {
     reader: Mutex<Group<u64>>,
     leaves: Mutex<Option<Group<u64>>>,
     held: Mutex<Option<TopicDelivery<u64>>>,
+    /// With a dead task, one in the hands of a caller, two that are ready, and an effect.
+    queue: Queue,
+    /// Paused, and with a rate.
+    other_queue: Queue,
+    dead: TaskId,
+    ready: TaskId,
+    task: Mutex<Option<Delivery>>,
     then: SystemTime,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Job(u64);
+
+impl Task for Job {
+    const NAME: &'static str = "job";
 }
 
 struct Squares;
@@ -173,7 +234,25 @@ impl Blocks {
             assert_eq!(delivery.ack().await.unwrap(), Acked::Done);
         }
         let held = reader.next().await.unwrap();
+        let queue = Queue::builder(&russet, "jobs").build().unwrap();
+        let ids = queue.enqueue_many((0..5).map(Job)).await.unwrap().ids;
+        let take = async || queue.receive(LONG).await.unwrap().unwrap();
+        let effects = Effects::new().add("totals", "n", 1);
+        assert_eq!(take().await.complete_with((), effects).await.unwrap(), Settled::Done);
+        assert_eq!(take().await.dead_letter("failed").await.unwrap(), Settled::Done);
+        let task = take().await;
+        let other_queue = Queue::builder(&russet, "other jobs").build().unwrap();
+        other_queue.pause().await.unwrap();
+        other_queue.set_rate_limit(RateLimit::per_second(9)).await.unwrap();
+        // The connection for messages is there.
+        let waited = other_queue.enqueue(Job(9)).await.unwrap().id;
+        other_queue.wait_for(waited, Duration::from_millis(1)).await.unwrap();
         let blocks = Self {
+            queue,
+            other_queue,
+            dead: ids[1],
+            ready: ids[3],
+            task: Mutex::new(Some(task)),
             topic,
             reader: Mutex::new(reader),
             leaves: Mutex::new(Some(leaves)),
@@ -189,6 +268,10 @@ impl Blocks {
         blocks.counters.add_at("views", 1, blocks.then).await.unwrap();
         blocks.board.add_many([("me", 3.0), ("you", 4.0)]).await.unwrap();
         blocks
+    }
+
+    async fn task(&self) -> Delivery {
+        self.task.lock().await.take().unwrap()
     }
 
     async fn load(&self, n: u64) -> Result<u64, BoxError> {
@@ -212,6 +295,7 @@ async fn stored(server: &TestServer, namespace: &str) -> BTreeSet<String> {
         let (_, part) = key.split_once("}:").unwrap();
         let part = part.split(':').next().unwrap();
         let reply = match part {
+            _ if key.contains("{queue:") => queued(server, key, part).await,
             "entry" | "waiters" => server.command(&["GET", key]).await,
             "log" => log(server, key).await,
             _ => server.command(&["ZRANGE", key, "0", "-1", "WITHSCORES"]).await,
@@ -228,6 +312,24 @@ async fn stored(server: &TestServer, namespace: &str) -> BTreeSet<String> {
         }
     }
     stored
+}
+
+/// How much there is of a part of a queue: ids, times and fences differ from one run to the next.
+async fn queued(server: &TestServer, key: &str, part: &str) -> std::io::Result<Reply> {
+    let mut told = Vec::new();
+    match part {
+        "meta" => {
+            for field in ["paused", "limit", "completed", "failed", "retrying", "ghosts"] {
+                told.push(server.command(&["HGET", key, field]).await?);
+            }
+        }
+        "effects" => told.push(server.command(&["HGETALL", key]).await?),
+        "ready" => told.push(server.command(&["LLEN", key]).await?),
+        "scheduled" | "running" | "leases" | "dead" | "ended" | "waiters" | "cancels"
+        | "remembered" => told.push(server.command(&["ZCARD", key]).await?),
+        _ => told.push(server.command(&["HLEN", key]).await?),
+    }
+    Ok(Reply::List(told))
 }
 
 /// How many messages a topic has, and of each group its name, subscribers, messages in their hands and messages behind.
@@ -293,8 +395,9 @@ fn every_public_call_is_a_row_or_a_read() {
     let writes = WRITES.iter().map(|(name, ..)| (*name).to_owned());
     let listed: Vec<String> = writes.chain(READS.iter().map(|name| (*name).to_owned())).collect();
     let found: BTreeSet<_> =
-        ["Cache", "Counters", "Leaderboard", "PubSub", "Topic", "Group", "TopicDelivery"]
+        ["Cache", "Counters", "Leaderboard", "PubSub", "Topic", "Group", "TopicDelivery", "Queue"]
             .iter()
+            .chain(&["Delivery"])
             .flat_map(|block| public_methods(block))
             .collect();
     assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), found);

@@ -312,16 +312,24 @@ async fn a_waiting_task_is_cancelled_wherever_it_waits() {
     );
 }
 
+/// How many rounds a race has.
+fn races() -> u32 {
+    std::env::var("RUSSET_QUEUE_RACES").ok().and_then(|n| n.parse().ok()).unwrap_or(300)
+}
+
+/// The queue by a connection of its own, so that two calls race to the server.
+async fn rival(stage: &Stage, name: &str) -> Queue {
+    let builder = Russet::builder().url(stage.server.url()).namespace(stage.russet.namespace());
+    Queue::builder(&builder.connect().await.unwrap(), name).build().unwrap()
+}
+
 #[tokio::test]
 async fn cancel_and_claim_have_one_winner() {
     let stage = stage().await;
     let queue = queue(&stage, "race");
-    let builder = Russet::builder().url(stage.server.url()).namespace(stage.russet.namespace());
-    let other = Queue::builder(&builder.connect().await.unwrap(), "race").build().unwrap();
-    let rounds: u32 =
-        std::env::var("RUSSET_QUEUE_RACES").ok().and_then(|n| n.parse().ok()).unwrap_or(300);
+    let other = rival(&stage, "race").await;
     let (mut cancelled, mut claimed) = (0u64, 0u64);
-    for round in 0..rounds {
+    for round in 0..races() {
         let id = queue.enqueue(mail(round)).await.unwrap().id;
         // Two connections, and each has its turns to be first.
         let (cancel, claim) = match round % 2 {
@@ -348,20 +356,73 @@ async fn cancel_and_claim_have_one_winner() {
 async fn unique_and_completion_have_one_winner() {
     let stage = stage().await;
     let queue = queue(&stage, "unique race");
-    for round in 0..300 {
+    let other = rival(&stage, "unique race").await;
+    let (mut new, mut old) = (0, 0);
+    for round in 0..races() {
         let first = queue.enqueue(mail(round)).unique("one").await.unwrap();
         assert!(first.is_new, "round {round}");
         let delivery = take(&queue).await;
-        let again = queue.enqueue(mail(round)).unique("one").into_future();
-        let (second, settled) = tokio::join!(again, delivery.ack());
+        let again = other.enqueue(mail(round)).unique("one").into_future();
+        let (second, settled) = match round % 2 {
+            0 => tokio::join!(again, delivery.ack()),
+            _ => {
+                let (settled, second) = tokio::join!(delivery.ack(), again);
+                (second, settled)
+            }
+        };
         assert_eq!(settled.unwrap(), Settled::Done);
         let second = second.unwrap();
-        match second.is_new {
-            true => assert_eq!(take(&queue).await.ack().await.unwrap(), Settled::Done),
-            false => assert_eq!(second.id, first.id),
+        if second.is_new {
+            new += 1;
+            assert_eq!(take(&queue).await.ack().await.unwrap(), Settled::Done);
+        } else {
+            old += 1;
+            assert_eq!(second.id, first.id);
         }
         none(&queue).await;
     }
+    println!("{new} enqueued after the completion, {old} refused before it");
+    let completed = queue.counts().await.unwrap().completed;
+    assert_eq!(completed, u64::from(races()) + new);
+}
+
+#[tokio::test]
+async fn pause_and_claim_have_one_winner() {
+    let stage = stage().await;
+    let queue = queue(&stage, "pause race");
+    let other = rival(&stage, "pause race").await;
+    let (mut paused, mut claimed) = (0, 0);
+    for round in 0..races() {
+        queue.enqueue(mail(round)).await.unwrap();
+        let (pause, claim) = match round % 2 {
+            0 => tokio::join!(other.pause(), queue.receive(NOW)),
+            _ => {
+                let (claim, pause) = tokio::join!(queue.receive(NOW), other.pause());
+                (pause, claim)
+            }
+        };
+        assert!(pause.unwrap(), "round {round}");
+        // From here on nothing is given, whoever won.
+        let delivery = claim.unwrap();
+        none(&queue).await;
+        let counts = queue.counts().await.unwrap();
+        let delivery = match delivery {
+            Some(delivery) => {
+                claimed += 1;
+                assert_eq!((counts.running, counts.ready), (1, 0), "round {round}");
+                delivery
+            }
+            None => {
+                paused += 1;
+                assert_eq!((counts.running, counts.ready), (0, 1), "round {round}");
+                assert!(queue.resume().await.unwrap());
+                take(&queue).await
+            }
+        };
+        assert_eq!(delivery.ack().await.unwrap(), Settled::Done);
+        queue.resume().await.unwrap();
+    }
+    println!("{paused} paused before, {claimed} claimed before");
 }
 
 #[tokio::test]

@@ -684,4 +684,67 @@ mod tests {
         let lease = "  redis.call('ZADD', leases, now + ARGV[2], claim .. ' ' .. ARGV[3])\n";
         assert!(!an_orphan_comes_back(mutant(&TURN, lease, "")).await);
     }
+
+    /// What the server has run since the last look, its own statistics left out.
+    async fn commands(server: &TestServer) -> (u64, String) {
+        let stats = server.command(&["INFO", "commandstats"]).await.unwrap();
+        let mut lines: Vec<_> = stats
+            .text()
+            .unwrap()
+            .lines()
+            .filter_map(|line| line.strip_prefix("cmdstat_")?.split_once(":calls="))
+            .filter_map(|(name, rest)| Some((name, rest.split(',').next()?.parse::<u64>().ok()?)))
+            .filter(|(name, _)| !["info", "config|resetstat", "ping"].contains(name))
+            .collect();
+        lines.sort_unstable();
+        let sum = (lines.iter().map(|(_, calls)| calls).sum(), format!("{lines:?}"));
+        server.command(&["CONFIG", "RESETSTAT"]).await.unwrap();
+        sum
+    }
+
+    /// What each step may cost when its batch is full; exact, whatever the machine does.
+    #[tokio::test]
+    async fn a_task_costs_the_commands_that_its_budget_allows() {
+        let scene = scene().await;
+        let Scene { _server: server, russet, place, .. } = &scene;
+        let batch = |tasks: u64| {
+            let body = Bytes::from_static(b"{}");
+            let record = Record { name: "task".into(), max_attempts: 5, body, ..Record::default() };
+            (0..tasks).map(|n| (TaskId::new(n as i64, 0), record.write())).collect::<Vec<_>>()
+        };
+        let put = async |tasks: &[(TaskId, Vec<u8>)]| {
+            enqueue(russet, place, Single::default(), When::default(), tasks).await.unwrap();
+        };
+        // One claim is under way, as in a worker that is never idle; and each script is known.
+        put(&batch(49)).await;
+        put(&batch(50)).await;
+        let mut held = scene.turn(&TURN, "worker", 50, LONG, &[]).await;
+        let kind = Counting::new("mutants").kind("task");
+        let acks = |held: &Turned| -> Vec<Settlement> {
+            let fence = held.fence;
+            let ids = held.claimed.iter().map(|(id, _)| *id);
+            let ack = |id| {
+                let verdict = Verdict::Ack { attempt: 1 };
+                Settlement { id, fence, unique: None, verdict, kind: kind.clone() }
+            };
+            ids.map(ack).collect()
+        };
+        held = scene.turn(&TURN, "worker", 50, LONG, &acks(&held)).await;
+        assert_eq!(held.claimed.len(), 50);
+
+        commands(server).await;
+        put(&batch(1)).await;
+        let (one, list) = commands(server).await;
+        assert!(one <= 5, "enqueue one: {one}, {list}");
+        put(&batch(50)).await;
+        let (enqueued, list) = commands(server).await;
+        println!("enqueue of 50: {enqueued}, {list}");
+        assert!(enqueued <= 5, "enqueue of 50: {enqueued}, {list}");
+        let next = scene.turn(&TURN, "worker", 50, LONG, &acks(&held)).await;
+        assert_eq!(next.claimed.len(), 50);
+        let (worked, list) = commands(server).await;
+        println!("claim and ack of 50: {worked}, {list}");
+        assert!(worked <= 15, "claim and ack of 50: {worked}, {list}");
+        assert!(enqueued + worked <= 20, "a whole life of 50: {enqueued} and {worked}");
+    }
 }
