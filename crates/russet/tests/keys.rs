@@ -745,7 +745,8 @@ async fn every_call_of_the_queue(stage: &Stage, russet: &Russet, seen: &mut BTre
     let first = queue.enqueue(job()).priority(9).unique("a b:{*}").request_id("1 2").await.unwrap();
     let options = queue.enqueue(job()).delay(LONG).max_attempts(2).timeout(LONG).keep_result(LONG);
     let later = options.execute_at(SystemTime::now()).await.unwrap();
-    let many = queue.enqueue_many([job(), job(), job(), job(), job(), job()]).header("from", "here");
+    let many =
+        queue.enqueue_many([job(), job(), job(), job(), job(), job()]).header("from", "here");
     let many = many.await.unwrap();
     assert_eq!((many.ids.len(), later.id.as_str().len()), (6, 22));
     let mut delivery = queue.receive(LONG).await.unwrap().unwrap();
@@ -777,7 +778,8 @@ async fn every_call_of_the_queue(stage: &Stage, russet: &Russet, seen: &mut BTre
     assert!(queue.remove_effects("a:b{*").await.unwrap());
     let page = queue.peek(Peek::Ready, 0, 10).await.unwrap();
     assert_eq!(page.tasks[0].task::<Job>().unwrap().0, "x");
-    assert_eq!(queue.waiting::<Job>().await.unwrap().len(), page.tasks.len());
+    let jobs: Vec<Job> = queue.waiting().await.unwrap();
+    assert_eq!(jobs.len(), page.tasks.len());
     assert!(queue.inspect(many.ids[0]).await.unwrap().is_some());
     let waited = queue.stats().waited;
     assert!(waited.mean() <= waited.longest);

@@ -102,9 +102,7 @@ const WRITES: &[Row] = &[
     row!("Queue::purge", Unknown, |b| b.queue.purge(Duration::ZERO)),
     row!("Queue::pause", Unknown, |b| b.queue.pause()),
     row!("Queue::resume", Unknown, |b| b.other_queue.resume()),
-    row!("Queue::set_rate_limit", Repeated, |b| b
-        .queue
-        .set_rate_limit(RateLimit::per_second(9))),
+    row!("Queue::set_rate_limit", Repeated, |b| b.queue.set_rate_limit(RateLimit::per_second(9))),
     row!("Queue::clear_rate_limit", Repeated, |b| b.other_queue.clear_rate_limit()),
     row!("Queue::remove_effects", Unknown, |b| b.queue.remove_effects("totals")),
     row!("Queue::wait_for", Repeated, |b| b.queue.wait_for(b.ready, Duration::ZERO)),

@@ -14,7 +14,7 @@ use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use russet::testing::{TestServer, eventually};
+use russet::testing::{Proxy, TestServer, eventually};
 use russet::{
     BoxError, Delivery, Effects, ErrorKind, Peek, Queue, RateLimit, Russet, Settled, Task,
     TaskContext, TaskId, TaskState, Waited, Worker, metered,
@@ -205,12 +205,46 @@ async fn a_handler_says_how_far_it_is_and_completes_its_task_with_effects() {
 }
 
 #[tokio::test]
+async fn effects_whose_answer_is_lost_are_there_once() {
+    let server = TestServer::start().await.unwrap();
+    let proxy = Arc::new(Proxy::to(&server).await.unwrap());
+    let russet = Russet::builder().url(proxy.url()).timeout(LONG).connect_timeout(LONG);
+    let queue = Queue::builder(&russet.connect().await.unwrap(), "lost answer");
+    let queue = queue.backoff(BRIEF, BRIEF).build().unwrap();
+    let handler = |_: Order, ctx: TaskContext<Arc<Proxy>>| async move {
+        if ctx.attempt() == 1 {
+            ctx.state().drop_next_reply().await?;
+        }
+        let settled = ctx.complete_with((), Effects::new().add("totals", "orders", 1)).await?;
+        assert_eq!(settled, Settled::Done);
+        Ok::<_, BoxError>(())
+    };
+    // The script is taught to the server first.
+    queue.enqueue(order(0)).await.unwrap();
+    let first = take(&queue).await.complete_with((), Effects::new().add("totals", "orders", 1));
+    assert_eq!(first.await.unwrap(), Settled::Done);
+    let worker = Worker::builder(&queue).state(proxy.clone()).concurrency(1).handler(handler);
+    queue.enqueue_many((0..5).map(order)).await.unwrap();
+    let completed = async {
+        eventually(LONG, async || match queue.counts().await {
+            Ok(counts) if counts.completed == 6 => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+    };
+    worker.build().unwrap().run_until(completed).await.unwrap();
+    assert_eq!(queue.effect("totals", "orders").await.unwrap(), Some(6));
+    let counts = queue.counts().await.unwrap();
+    println!("{:?}, {counts:?}", queue.stats());
+    assert_eq!((counts.ready, counts.retrying, counts.dead), (0, 0, 0));
+}
+
+#[tokio::test]
 async fn progress_is_its_lease_holders_only_and_small() {
     let stage = stage().await;
     let queue = Queue::builder(&stage.russet, "whose").lease(Duration::from_millis(300));
     let queue = queue.build().unwrap();
     let (told, mut telling) = tokio::sync::mpsc::unbounded_channel();
-    // It blocks its thread beyond its lease while the control thread has nothing to say: that thread's worker is dropped.
     let handler = move |_: Order, ctx: TaskContext| {
         let told = told.clone();
         async move {

@@ -38,7 +38,8 @@ async fn commands(server: &TestServer) -> (u64, u64, String) {
         .filter(|(name, _)| !["info", "config|resetstat", "ping"].contains(name))
         .collect();
     lines.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
-    let calls = |of: &str| lines.iter().find(|(name, _)| *name == of).map_or(0, |(_, calls)| *calls);
+    let calls =
+        |of: &str| lines.iter().find(|(name, _)| *name == of).map_or(0, |(_, calls)| *calls);
     let scripts = calls("evalsha") + calls("eval");
     (lines.iter().map(|(_, calls)| calls).sum(), scripts, format!("{lines:?}"))
 }

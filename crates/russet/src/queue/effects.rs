@@ -154,8 +154,7 @@ mod tests {
             Effects::new().put("hash", "field", &"x".repeat(100)),
             Effects::new().add("hash", "field", 1 << 53),
             (0..101).fold(Effects::new(), |effects, n| effects.add("hash", "field", n)),
-            Effects::new()
-                .put("hash", "field", &std::collections::BTreeMap::from([(vec![1], 1)])),
+            Effects::new().put("hash", "field", &std::collections::BTreeMap::from([(vec![1], 1)])),
         ] {
             assert!(bad.clone().checked(100).is_err(), "{bad:?}");
         }

@@ -42,10 +42,7 @@ impl Queue {
     ///
     /// # Errors
     /// As [`enqueue`](Self::enqueue).
-    pub fn enqueue_many<T: Task>(
-        &self,
-        tasks: impl IntoIterator<Item = T>,
-    ) -> EnqueueMany<'_, T> {
+    pub fn enqueue_many<T: Task>(&self, tasks: impl IntoIterator<Item = T>) -> EnqueueMany<'_, T> {
         // One more than allowed says that they are too many; an endless iterator ends.
         let tasks = tasks.into_iter().take(MOST + 1).collect();
         EnqueueMany { queue: self, tasks, options: Options::default() }

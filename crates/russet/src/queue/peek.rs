@@ -109,8 +109,7 @@ impl Queue {
             Peek::Dead => "dead",
             Peek::Cancelled => "cancelled",
         };
-        let (after, rows) =
-            scripts::peek(&inner.russet, &inner.place, name, from, most).await?;
+        let (after, rows) = scripts::peek(&inner.russet, &inner.place, name, from, most).await?;
         let tasks = rows.into_iter().filter_map(|row| details(name, row).transpose());
         Ok(TaskPage { tasks: tasks.collect::<Result<_>>()?, next: u64::try_from(after).ok() })
     }
@@ -122,7 +121,11 @@ impl Queue {
     /// `Codec` when one does not decode; otherwise when the server cannot be asked.
     pub async fn waiting<T: Task>(&self) -> Result<Vec<T>> {
         let page = self.peek(Peek::Ready, 0, MOST).await?;
-        page.tasks.iter().filter(|task| task.status.name == T::NAME).map(|task| task.task()).collect()
+        page.tasks
+            .iter()
+            .filter(|task| task.status.name == T::NAME)
+            .map(|task| task.task())
+            .collect()
     }
 
     /// Everything that is known of a task. None when there is none of this id, or when it ended and nothing is kept of it. One

@@ -51,8 +51,10 @@ impl Record {
             let _ = write!(head, ";d={}", self.delay.as_millis());
         }
         if !self.headers.is_empty() {
-            let pair = |(name, value): (&String, &String)| [&encode(name), ":", &encode(value)].concat();
-            let _ = write!(head, ";h={}", self.headers.iter().map(pair).collect::<Vec<_>>().join(","));
+            let pair =
+                |(name, value): (&String, &String)| [&encode(name), ":", &encode(value)].concat();
+            let _ =
+                write!(head, ";h={}", self.headers.iter().map(pair).collect::<Vec<_>>().join(","));
         }
         let _ = write!(head, " {} ", self.name);
         let mut record = head.into_bytes();

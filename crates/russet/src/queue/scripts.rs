@@ -32,8 +32,7 @@ static PAUSE: Script =
 static RECORD: Script = script!("queue/record", include "queue");
 static LIMIT: Script = script!("queue/limit", include "queue", flags "allow-oom");
 static PROGRESS: Script = script!("queue/progress", include "queue");
-static WATCH: Script =
-    script!("queue/watch", include "queue", include "now_ms", flags "allow-oom");
+static WATCH: Script = script!("queue/watch", include "queue", include "now_ms", flags "allow-oom");
 static COMPLETE: Script =
     script!("queue/complete", include "queue", include "queue_end", include "now_ms");
 static PEEK: Script = script!("queue/peek", include "queue", flags "no-writes");

@@ -122,7 +122,8 @@ pub(super) fn read(id: TaskId, told: Vec<Vec<u8>>) -> Result<Option<(TaskStatus,
         place => {
             let number: i64 = text(next())?.parse().map_err(|_| unreadable())?;
             let record = Record::read(next()).ok_or_else(unreadable)?;
-            let status = living(id, &text(place.to_vec())?, number, &record, &text(next())?, next());
+            let status =
+                living(id, &text(place.to_vec())?, number, &record, &text(next())?, next());
             Ok(Some((status, record)))
         }
     }

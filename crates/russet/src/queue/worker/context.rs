@@ -148,7 +148,11 @@ impl<S> TaskContext<S> {
     /// `Invalid` or `Codec` for effects that are out of their range, `Refused` when one adds to what is no number or the
     /// server is full: nothing was written, and the task runs on. `Unknown` when the answer was lost: return the error. If
     /// the task was completed, that changes nothing; if it was not, it is tried again.
-    pub async fn complete_with<R: Serialize>(&self, result: R, effects: Effects) -> Result<Settled> {
+    pub async fn complete_with<R: Serialize>(
+        &self,
+        result: R,
+        effects: Effects,
+    ) -> Result<Settled> {
         let Inner { id, fence, claimant, record, is_completed, .. } = &*self.inner;
         let queue = &self.queue().inner;
         let settled = queue.complete(*id, *fence, claimant, record, &result, effects).await?;

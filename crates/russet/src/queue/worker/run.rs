@@ -90,12 +90,16 @@ impl<S: Send + Sync + 'static> Worker<S> {
             loop {
                 self.shared.idle.notified().await;
                 match self.shared.queue.counts().await {
-                    Ok(counts) if counts.running == 0 && (counts.ready == 0 || counts.is_paused) => {
+                    Ok(counts)
+                        if counts.running == 0 && (counts.ready == 0 || counts.is_paused) =>
+                    {
                         at_the_end = counts;
                         return;
                     }
                     Ok(_) => {}
-                    Err(error) => tracing::debug!(%error, "whether the queue is empty is not known"),
+                    Err(error) => {
+                        tracing::debug!(%error, "whether the queue is empty is not known")
+                    }
                 }
             }
         };
