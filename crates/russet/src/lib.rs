@@ -37,7 +37,7 @@
 //! | [`Leaderboard`] | members by score: rank, page, neighbours, a maximal size | `leaderboard` |
 //! | [`PubSub`] | messages for who is there: typed, by channel or pattern, with a word for what was missed | `pubsub` |
 //! | [`Topic`] | durable messages: groups, replay, history, nothing lost with a subscriber | `pubsub` |
-//! | [`Queue`], [`Worker`] | tasks that no crash loses: priorities, delays, retries, fences, dead ones that can be brought back | `queue` |
+//! | [`Queue`], [`Worker`] | tasks that no crash loses: priorities, delays, retries, fences, a rate, effects with the end, dead ones that can be brought back | `queue` |
 //! | `testing` | throw-away servers, a network to break and processes to kill, for your own tests | `testing` |
 //!
 //! All features but `testing` are on by default, and `cache` brings `bloom` and `ring`; a service that wants a counter
@@ -174,6 +174,7 @@ mod guide {
     #[doc = include_str!("../../../docs/guide/messaging.md")]
     mod messaging {}
     #[cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
+    #[cfg(feature = "queue")]
     #[doc = include_str!("../../../docs/guide/testing.md")]
     mod testing {}
 }
