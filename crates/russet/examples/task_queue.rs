@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use russet::{BoxError, Queue, Task, TaskContext, TaskState, Worker};
+use russet::{BoxError, Queue, Task, TaskContext, Waited, Worker};
 use serde::{Deserialize, Serialize};
 use support::{Outcome, connect, server};
 
@@ -61,6 +61,7 @@ async fn send_email(mail: SendEmail, ctx: TaskContext<App>) -> Result<String, Bo
 
 async fn process_image(image: ProcessImage, ctx: TaskContext<App>) -> Result<String, BoxError> {
     // A step whose effect is not repeated when the task is delivered again.
+    let _ = ctx.progress("resizing").await?;
     let resized = ctx.once("resize", async || Ok(image.operations.join("+"))).await?;
     Ok(format!("{} {resized}", image.image_path))
 }
@@ -99,9 +100,8 @@ async fn main() -> Outcome {
     let all = [first, flaky, welcome.id, image, unknown];
     let shutdown = async {
         for id in all {
-            while !has_ended(&queue, id).await {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            // Woken by the end of the task, wherever it comes.
+            while let Ok(Waited::Pending) = queue.wait_for(id, Duration::from_secs(30)).await {}
         }
     };
     worker.run_until(shutdown).await?;
@@ -124,11 +124,4 @@ async fn main() -> Outcome {
         "shown: {sent} mails and an image done once each, a failure tried again, an unknown task kept"
     );
     Ok(())
-}
-
-async fn has_ended(queue: &Queue, id: russet::TaskId) -> bool {
-    let status = queue.status(id).await.ok().flatten();
-    status.is_some_and(|status| {
-        matches!(status.state, TaskState::Completed { .. } | TaskState::Dead { .. })
-    })
 }

@@ -633,3 +633,28 @@ async fn options_of_a_batch_are_those_of_each_task_and_are_checked() {
     let (_, cost) = metered(many().into_future()).await;
     assert_eq!(cost.round_trips, 1);
 }
+
+#[tokio::test]
+async fn a_batch_with_a_request_id_is_enqueued_once_and_its_ids_are_told_again() {
+    let server = TestServer::start().await.unwrap();
+    let proxy = Proxy::to(&server).await.unwrap();
+    let russet = Russet::builder().url(proxy.url()).timeout(LONG).connect_timeout(LONG);
+    let queue = Queue::builder(&russet.connect().await.unwrap(), "request").build().unwrap();
+    let many = || queue.enqueue_many((0..100).map(order)).request_id("import 7");
+    let first = many().await.unwrap();
+    let again = many().await.unwrap();
+    assert!(first.is_new && !again.is_new && first.ids == again.ids);
+    assert!(first.ids.is_sorted());
+    let page = queue.peek(Peek::Ready, 0, 100).await.unwrap();
+    assert_eq!(page.tasks.iter().map(|task| task.status.id).collect::<Vec<_>>(), first.ids);
+    assert_eq!(queue.counts().await.unwrap().ready, 100);
+    proxy.drop_next_reply().await.unwrap();
+    let lost = queue.enqueue_many((0..3).map(order)).request_id("import 8").await.unwrap();
+    assert!(!lost.is_new, "the first try put them there");
+    for id in lost.ids {
+        assert_eq!(state(&queue, id).await, TaskState::Ready);
+    }
+    assert_eq!((queue.counts().await.unwrap().ready, queue.stats().enqueued), (103, 100));
+    let refused = queue.enqueue_many([order(1)]).request_id("").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+}

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use russet::testing::eventually;
-use russet::{Delivery, Queue, Settled, Task, TaskId, TaskState};
+use russet::{Delivery, Effects, Queue, Settled, Task, TaskId, TaskState};
 use serde::{Deserialize, Serialize};
 use support::stage;
 
@@ -143,6 +143,16 @@ async fn a_task_goes_only_the_ways_that_are_drawn() {
     walk.settled(delivery.ack().await).await;
     assert_eq!(walk.at, "completed");
     walk.is_forgotten().await;
+    seen.extend(walk.seen);
+
+    // The same together with its effects.
+    let id = queue.enqueue(Job).keep_result(LONG).await.unwrap().id;
+    let mut walk = Walk { queue: queue.clone(), id, at: "[*]", seen: BTreeSet::new() };
+    walk.look().await;
+    let delivery = walk.claim().await;
+    let effects = Effects::new().add("totals", "jobs", 1);
+    walk.settled(delivery.complete_with((), effects).await).await;
+    assert_eq!(walk.at, "completed");
     seen.extend(walk.seen);
 
     // Cancelled wherever it waits, and kept for a second.

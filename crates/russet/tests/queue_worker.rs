@@ -264,6 +264,49 @@ async fn a_running_task_is_cancelled_across_processes() {
     assert_eq!(seen.count.load(Ordering::SeqCst), 1, "it is not tried again");
 }
 
+#[tokio::test]
+async fn a_cancelled_task_that_was_completed_all_the_same_is_asked_no_more() {
+    let stage = stage().await;
+    let lease = Duration::from_secs(2);
+    let queue = Queue::builder(&stage.russet, "asked").lease(lease).build().unwrap();
+    let seen = Arc::<Seen>::default();
+    let working = work(&queue, &seen, LONG);
+    // One goes on while the other is asked to end, and completes.
+    let [asked, runs] = [queue.enqueue(job("waits")).await, queue.enqueue(job("waits")).await];
+    let (asked, runs) = (asked.unwrap().id, runs.unwrap().id);
+    for id in [asked, runs] {
+        until(&queue, id, |state| matches!(state, TaskState::Running { .. })).await;
+    }
+    assert_eq!(queue.cancel(asked).await.unwrap(), Cancelled::Asked);
+    let cancels = stage.key("queue:asked", "cancels");
+    let asks = async || stage.server.command(&["ZCARD", &cancels]).await.unwrap().int();
+    assert_eq!(asks().await, Some(1));
+    seen.go_on.notify_one();
+    eventually(LONG, async || match queue.counts().await.unwrap() {
+        counts if counts.completed == 1 => Ok(()),
+        counts => Err(format!("{counts:?}")),
+    })
+    .await;
+    // Whichever of the two has gone on: a task that runs is asked until it ends, and no task after that.
+    if queue.status(asked).await.unwrap().is_some() {
+        assert_eq!(asks().await, Some(1));
+        seen.go_on.notify_one();
+        eventually(LONG, async || match queue.counts().await.unwrap().completed {
+            2 => Ok(()),
+            completed => Err(completed),
+        })
+        .await;
+        queue.enqueue(job("waits")).await.unwrap();
+    }
+    eventually(LONG, async || match asks().await {
+        Some(0) => Ok(()),
+        asks => Err(format!("{asks:?} asked")),
+    })
+    .await;
+    seen.go_on.notify_one();
+    working.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handler_that_blocks_its_thread_keeps_its_lease() {
     let server = TestServer::start().await.unwrap();

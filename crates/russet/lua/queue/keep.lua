@@ -14,9 +14,16 @@ for i, ends in ipairs(there) do
     answer[#answer + 1] = 'lost ' .. string.match(ARGV[i + 1], '^%d+')
   end
 end
+local over = {}
 for _, id in ipairs(redis.call('ZRANGE', cancels, 0, 99)) do
-  answer[#answer + 1] = 'cancel ' .. id
+  if redis.call('HEXISTS', tasks, id) == 1 then
+    answer[#answer + 1] = 'cancel ' .. id
+  else
+    -- It was completed all the same; more of these would hide those that run.
+    over[#over + 1] = id
+  end
 end
 
+if #over > 0 then redis.call('ZREM', cancels, unpack(over)) end
 if #kept > 0 then redis.call('ZADD', leases, 'XX', unpack(kept)) end
 return answer

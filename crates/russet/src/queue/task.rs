@@ -44,6 +44,14 @@ const LENGTH: usize = 22;
 /// 48 bits of time and as many random ones fill 21 digits.
 const RANDOM_BITS: u32 = 77;
 
+fn value(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'A'..=b'Z' => digit - b'A' + 10,
+        _ => digit - b'a' + 36,
+    }
+}
+
 /// The id of a task: 22 letters and digits. The first ones tell the time at which it was made, so that ids sort by it; the
 /// last one is the task's priority.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,13 +75,18 @@ impl TaskId {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
+    /// The id so many after this one: a batch is told by its first.
+    pub(super) fn following(mut self, number: usize) -> Self {
+        let mut carry = number;
+        for place in self.0[..LENGTH - 1].iter_mut().rev() {
+            let sum = usize::from(value(*place)) + carry;
+            (*place, carry) = (DIGITS[sum % 62], sum / 62);
+        }
+        self
+    }
+
     /// When it was made, in ms since 1970.
     pub(super) fn made_ms(&self) -> i64 {
-        let value = |digit: u8| match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'A'..=b'Z' => digit - b'A' + 10,
-            _ => digit - b'a' + 36,
-        };
         let digits = &self.0[..LENGTH - 1];
         let number = digits.iter().fold(0u128, |sum, digit| sum * 62 + u128::from(value(*digit)));
         i64::try_from(number >> RANDOM_BITS).unwrap_or(i64::MAX)
@@ -134,6 +147,15 @@ mod tests {
         ] {
             assert!(bad.parse::<TaskId>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_ids_of_a_batch_follow_the_first() {
+        let first: TaskId = "0000000000000000000zz7".parse().unwrap();
+        assert_eq!(first.following(0), first);
+        assert_eq!(first.following(1).as_str(), "0000000000000000001007");
+        assert_eq!(first.following(999).as_str(), "0000000000000000001G67");
+        assert!(first < first.following(1) && first.following(1) < first.following(2));
     }
 
     #[test]
