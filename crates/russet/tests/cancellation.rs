@@ -15,7 +15,8 @@ use std::time::{Duration, SystemTime};
 use russet::testing::eventually;
 use russet::{
     BoxError, Cache, Counters, Durability, Effects, Event, Granularity, Leaderboard, Loader,
-    OnChannel, Peek, PubSub, Queue, RateLimit, Russet, Start, Task, TaskId, Topic, raw,
+    OnChannel, Peek, PubSub, Queue, RateLimit, Russet, Start, Task, TaskContext, TaskId, Topic,
+    Worker, raw,
 };
 use support::{Ground, connect, patient, public_methods};
 
@@ -165,6 +166,7 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         },
         "queue status": queue.status(id),
         "queue cancel": queue.cancel(id),
+        "worker": work(russet, round),
         "queue counts": queue.counts(),
         "queue peek": queue.peek(Peek::Ready, 0, 10),
         "queue waiting": queue.waiting::<Job>(),
@@ -208,6 +210,20 @@ async fn take(topic: &Topic<u64>, round: u64) -> Result<(), russet::Error> {
     let _ = group.next_batch(10).await?;
     let _ = group.try_next_batch(10).await?;
     group.leave().await
+}
+
+/// A worker of a queue that nobody else has, and what its handler can call.
+async fn work(russet: &Russet, round: u64) -> Result<(), russet::Error> {
+    let handler = |_: Job, ctx: TaskContext| async move {
+        let _ = ctx.progress(&1).await?;
+        ctx.once("step", async || Ok(1)).await?;
+        let _ = ctx.complete_with((), Effects::new().add("totals", "n", 1)).await?;
+        Ok::<_, BoxError>(())
+    };
+    let queue = Queue::builder(russet, &["worker", &round.to_string()].join(" ")).build()?;
+    queue.enqueue(Job(round)).await?;
+    let worker = Worker::builder(&queue).handler(handler).build()?;
+    worker.run_until_empty().await.map(|_| ())
 }
 
 /// What waits for nothing.

@@ -20,7 +20,7 @@ use russet::{
     TaskContext, TaskId, TaskState, Waited, Worker, metered,
 };
 use serde::{Deserialize, Serialize};
-use support::{Stage, stage};
+use support::{Stage, beside_a_timer, stage};
 use tokio::sync::Notify;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -599,6 +599,23 @@ async fn a_worker_runs_until_its_queue_is_empty() {
     queue.enqueue(order(1)).await.unwrap();
     queue.pause().await.unwrap();
     assert_eq!(worker.run_until_empty().await.unwrap().ready, 1, "a paused queue is left");
+}
+
+#[tokio::test]
+async fn a_queue_is_seen_to_be_empty_when_its_last_task_was_completed_with_effects() {
+    let stage = stage().await;
+    let queue = queue(&stage, "empty with effects");
+    let handler = |_: Order, ctx: TaskContext| async move {
+        let settled = ctx.complete_with((), Effects::new().add("totals", "orders", 1)).await?;
+        assert_eq!(settled, Settled::Done);
+        Ok::<_, BoxError>(())
+    };
+    queue.enqueue(order(1)).await.unwrap();
+    let worker = Worker::builder(&queue).handler(handler).build().unwrap();
+    // An idle worker looks each 5 seconds.
+    let emptied = beside_a_timer(Duration::from_secs(4), worker.run_until_empty()).await;
+    assert_eq!(emptied.answer.unwrap().completed, 1);
+    assert!(emptied.beyond < Duration::from_millis(500), "{:?}", emptied.took);
 }
 
 #[tokio::test]

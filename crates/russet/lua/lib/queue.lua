@@ -15,7 +15,9 @@ end
 local function attempts_of(record)
   return tonumber(field(record, 'n') or '0')
 end
+-- A record of another version stays as it is.
 local function with_attempts(record, attempts)
   local fields, rest = string.match(record, '^V1([^ ]*)( .*)$')
+  if not fields then return record end
   return 'V1' .. string.gsub(fields, ';n=%d+', '') .. ';n=' .. attempts .. rest
 end

@@ -56,7 +56,7 @@ local function die(id, now, record, attempt, text)
   over[id] = 'dead'
 end
 local function end_cancelled(id, now, record, ms)
-  keep_outcome(id, now, 'cancelled', string.match(record, '^%S+ (%S+)') .. ' ' .. attempts_of(record) .. ' ', ms)
+  keep_outcome(id, now, 'cancelled', (string.match(record, '^%S+ (%S+)') or '-') .. ' ' .. attempts_of(record) .. ' ', ms)
   free_unique(id, field(record, 'u'))
   redis.call('HDEL', tasks, id)
   redis.call('HDEL', errors, id)

@@ -13,7 +13,7 @@ elseif redis.call('ZSCORE', dead, ARGV[1]) then
 end
 
 for _, id in ipairs(ids) do
-  local record = redis.call('HGET', tasks, id)
+  local record = redis.call('HGET', tasks, id) or ''
   redis.call('HSET', tasks, id, with_attempts(record, 0))
   redis.call('HDEL', errors, id)
   redis.call('HDEL', progress, id)

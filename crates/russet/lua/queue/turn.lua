@@ -61,7 +61,7 @@ for i = 1, settling do
       redis.call('LPUSH', ready(id), id)
       pushed = pushed + 1
     else
-      local record = redis.call('HGET', tasks, id)
+      local record = redis.call('HGET', tasks, id) or ''
       local attempt = attempts_of(record) + 1
       if verdict == 'c' or (verdict == 'r' and redis.call('ZSCORE', cancels, id)) then
         end_cancelled(id, now, record, ARGV[7])
@@ -97,7 +97,7 @@ end
 for i = #orphans, 1, -1 do
   local id = orphans[i]
   if not done[id] then
-    local record = redis.call('HGET', tasks, id)
+    local record = redis.call('HGET', tasks, id) or ''
     local attempt = attempts_of(record) + 1
     count('failed', 1)
     if redis.call('ZSCORE', cancels, id) then

@@ -190,7 +190,13 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         self.running -= 1;
         match settlement {
             Some(settlement) => self.settlements.push(settlement),
-            None => self.heart.settled(fence),
+            None => {
+                self.heart.settled(fence);
+                // There is no turn for it, which would find out.
+                if self.running == 0 {
+                    self.shared.idle.notify_one();
+                }
+            }
         }
     }
 
