@@ -29,7 +29,7 @@
 //! | `{queue:<name>}:tasks` | hash | the workers | `queue` |
 //! | `{queue:<name>}:ready:<priority>` | list | the workers | `queue` |
 //! | `{queue:<name>}:scheduled` | zset | the workers | `queue` |
-//! | `{queue:<name>}:running` | zset | the workers | `queue` |
+//! | `{queue:<name>}:running` | hash | the workers | `queue` |
 //! | `{queue:<name>}:leases` | zset | the workers | `queue` |
 //! | `{queue:<name>}:meta` | hash | the application | `queue` |
 //! | `{queue:<name>}:dead` | zset | the workers | `queue` |

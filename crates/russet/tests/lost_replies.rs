@@ -336,8 +336,9 @@ async fn queued(server: &TestServer, key: &str, part: &str) -> std::io::Result<R
         }
         "effects" => told.push(server.command(&["HGETALL", key]).await?),
         "ready" => told.push(server.command(&["LLEN", key]).await?),
-        "scheduled" | "running" | "leases" | "dead" | "ended" | "waiters" | "cancels"
-        | "remembered" => told.push(server.command(&["ZCARD", key]).await?),
+        "scheduled" | "leases" | "dead" | "ended" | "waiters" | "cancels" | "remembered" => {
+            told.push(server.command(&["ZCARD", key]).await?)
+        }
         _ => told.push(server.command(&["HLEN", key]).await?),
     }
     Ok(Reply::List(told))

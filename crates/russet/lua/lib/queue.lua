@@ -3,9 +3,25 @@
 local tasks, scheduled, running, leases, meta, dead, errors = unpack(KEYS, 1, 7)
 local ended, outcomes, uniques, once, waiters, cancels, requests = unpack(KEYS, 8, 14)
 local remembered, progress, watchers = unpack(KEYS, 25, 27)
--- A member of running that stays: with one as long as this the server keeps an index, and not the compact form of small sets,
--- in which each look-up reads all of it. That was half of a turn's time.
-local keeps_index = 'a member longer than zset-max-listpack-value, so that this is no listpack'
+-- What stands in running: for each task its claim; and for each claim how many of its tasks still run, and the ids of all that
+-- it was given, as one text.
+-- The tasks of a claim that still run, in their order.
+local function tasks_of(claim)
+  local ids, still = {}, {}
+  for id in string.gmatch(string.match(redis.call('HGET', running, claim) or '', '%w*$'), string.rep('%w', 22)) do
+    ids[#ids + 1] = id
+  end
+  for i, other in ipairs(#ids > 0 and redis.call('HMGET', running, unpack(ids)) or {}) do
+    if other == claim then still[#still + 1] = ids[i] end
+  end
+  return still
+end
+-- What is left of a claim of which so many tasks were settled; nothing when it has ended. The entry as it was read.
+local function less(entry, settled)
+  if not entry then return end
+  local left, ids = string.match(entry, '^(%d+) (%w+)$')
+  if left - settled > 0 then return string.format('%.0f ', left - settled) .. ids end
+end
 local function ready(id)
   return KEYS[24 - tonumber(string.sub(id, 22))]
 end

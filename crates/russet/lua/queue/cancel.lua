@@ -9,7 +9,7 @@ local record = redis.call('HGET', tasks, id)
 if not record then return redis.call('HEXISTS', outcomes, id) == 1 and 'ended' or 'unknown' end
 if redis.call('ZSCORE', dead, id) then return 'dead' end
 local said = redis.call('HMGET', meta, 'watched', 'bytes')
-local runs = redis.call('ZSCORE', running, id)
+local runs = redis.call('HGET', running, id)
 local is_scheduled, is_retrying = redis.call('ZSCORE', scheduled, id), redis.call('ZSCORE', scheduled, 'r' .. id)
 
 if runs then

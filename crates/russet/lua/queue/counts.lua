@@ -16,5 +16,5 @@ for i, record in ipairs(#heads > 0 and redis.call('HMGET', tasks, unpack(heads))
   if record then first[#first + 1] = heads[i] .. ' ' .. (field(record, 'd') or '0') end
 end
 local later = redis.call('ZCARD', scheduled) - said[1]
-return {{later, waiting, math.max(redis.call('ZCARD', running) - 1, 0), said[1], redis.call('ZCARD', dead), said[3], said[4], said[5],
+return {{later, waiting, redis.call('HLEN', running) - redis.call('ZCARD', leases), said[1], redis.call('ZCARD', dead), said[3], said[4], said[5],
   redis.call('HLEN', outcomes)}, said[6] or '', first}

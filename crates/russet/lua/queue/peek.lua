@@ -2,6 +2,7 @@
 -- KEYS: the queue's, as lib/queue names them
 -- ARGV[1] state: name   ARGV[2] first: place from 0   ARGV[3] most: number
 -- returns: {place after the page | -1 there are no more, {id, …}, {ms or fence, …}, {record or outcome, …}, {errors, …}, {progress, …}}
+--   of those that run the place is that of the claim times 1,000, and that in the claim
 -- refuses: looks at 1,000 places at most
 local state, first, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local ids, numbers, after = {}, {}, -1
@@ -18,8 +19,28 @@ if state == 'ready' then
     start, total = math.max(0, start - length), total + length
   end
   if first + #ids < total then after = first + #ids end
+elseif state == 'running' then
+  -- Claim by claim, each of which has a task at least.
+  local at, skip = math.floor(first / 1000), first % 1000
+  local claims = redis.call('ZRANGE', leases, at, at + most)
+  for i, lease in ipairs(claims) do
+    local claim = string.match(lease, '^%d+')
+    local still = tasks_of(claim)
+    for j = skip + 1, #still do
+      if #ids == most then
+        after = (at + i - 1) * 1000 + j - 1
+        break
+      end
+      ids[#ids + 1], numbers[#numbers + 1] = still[j], claim
+    end
+    if #ids == most then
+      if after < 0 and claims[i + 1] then after = (at + i) * 1000 end
+      break
+    end
+    skip = 0
+  end
 else
-  local places = {scheduled = scheduled, retrying = scheduled, running = running, dead = dead, completed = ended, cancelled = ended}
+  local places = {scheduled = scheduled, retrying = scheduled, dead = dead, completed = ended, cancelled = ended}
   local place = places[state]
   -- Those that wait for a time are of two kinds; the outcomes of two kinds are as long as their results, so not many are read.
   local looks = place == scheduled and 1000 or most

@@ -3,7 +3,7 @@
 -- ARGV[1] task: id   ARGV[2] claim: number   ARGV[3] step: name   ARGV[4] result: text, or nothing to look only
 -- returns: {"recorded", result} | {"nothing"} | {"lost"} the lease is another's
 -- refuses: writes nothing unless the lease is current and the step has no result
-if tonumber(redis.call('ZSCORE', running, ARGV[1]) or '0') ~= tonumber(ARGV[2]) then return {'lost'} end
+if redis.call('HGET', running, ARGV[1]) ~= ARGV[2] then return {'lost'} end
 local steps = redis.call('HGET', once, ARGV[1])
 local all = steps and cjson.decode(steps) or {}
 if all[ARGV[3]] then return {'recorded', all[ARGV[3]]} end

@@ -11,7 +11,9 @@ if not record then
   return {'unknown'}
 end
 local failures, last = redis.call('HGET', errors, id) or '', redis.call('HGET', progress, id) or ''
-local places = {{'dead', dead, id}, {'running', running, id}, {'scheduled', scheduled, id}, {'retrying', scheduled, 'r' .. id}}
+local places = {{'dead', dead, id}, {'scheduled', scheduled, id}, {'retrying', scheduled, 'r' .. id}}
+local claim = redis.call('HGET', running, id)
+if claim then return {'running', claim, record, failures, last} end
 for _, place in ipairs(places) do
   local time = redis.call('ZSCORE', place[2], place[3])
   if time then return {place[1], string.format('%.0f', time), record, failures, last} end

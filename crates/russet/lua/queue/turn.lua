@@ -1,27 +1,29 @@
 -- A worker's turn: settles what it has done, brings back what is due and what dead workers left, claims the next tasks.
 -- KEYS: the queue's, as lib/queue names them
--- ARGV[1] most tasks to claim: number   ARGV[2] lease: ms   ARGV[3] claimant: id   ARGV[4] waiter: address, or nothing
+-- ARGV[1] most tasks to claim: number, to 100   ARGV[2] lease: ms   ARGV[3] claimant: id   ARGV[4] waiter: address, or nothing
 -- ARGV[5] longest wait: ms   ARGV[6] is registered: 1 or 0   ARGV[7] cancelled are kept: ms   ARGV[8] outcomes: most
--- ARGV[9] outcomes: most bytes   ARGV[10] settlements: number
--- ARGV[11] and on: their ids, then for each "<verdict> <fence> <number> <unique or -> <text>"; the verdicts are
---   a acknowledged (attempt; a fence alone is the first one), k acknowledged and its result kept (ms), r retry (delay in ms), d dead, f released,
---   c cancelled
--- returns: {now, ms until something is due, claim, {1 settled | 0 lease lost, …}, {id, …}, {record, …}}
+-- ARGV[9] outcomes: most bytes   ARGV[10] acknowledged: number   ARGV[11] settled otherwise: number   ARGV[12] claims: number
+-- ARGV[13] and on: the ids of those settled otherwise, the ids of the acknowledged, the claims of all of them, how many of the acknowledged
+--   are of each claim, which they follow in their order; then for each that is settled otherwise "<verdict> <claim> <number> <unique or -> <text>",
+--   the verdicts being a acknowledged (attempt), k acknowledged and its result kept (ms), r retry (delay in ms), d dead, f released, c cancelled.
+--   An acknowledged first attempt of a task without a unique key is told by its id alone: nearly all are
+-- returns: {now, ms until something is due, claim, {place of each whose lease is lost, …}, ids as one text, {record, …}}
 -- refuses: settles nothing whose lease is another's; a paused queue gives no task, and one with a rate no more than that
-local now, most, settling = now_ms(), tonumber(ARGV[1]), tonumber(ARGV[10])
-local held = settling > 0 and redis.call('ZMSCORE', running, unpack(ARGV, 11, 10 + settling)) or {}
+local now, most = now_ms(), math.min(tonumber(ARGV[1]), 100)
+local acks, others, claims = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local settling = acks + others
+local held = settling > 0 and redis.call('HMGET', running, unpack(ARGV, 13, 12 + settling + claims)) or {}
 local said = redis.call('HMGET', meta, 'paused', 'last', 'completed', 'failed', 'retrying', 'ghosts', 'once', 'progress',
   'watched', 'bytes', 'limit', 'tat')
 local counted = {completed = said[3] or 0, failed = said[4] or 0, retrying = said[5] or 0, ghosts = said[6] or 0}
 local changed = {}
 local lease = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
 local first = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')
-local orphans, due = {}, {}
+local dead_claim, due = nil, {}
 local wait = math.huge
 if lease[1] then
   if tonumber(lease[2]) <= now then
-    local claim = string.match(lease[1], '^%d+')
-    orphans, wait = redis.call('ZRANGE', running, claim, claim, 'BYSCORE', 'LIMIT', 0, 100), 0
+    dead_claim, wait = string.match(lease[1], '^%d+'), 0
   else
     wait = lease[2] - now
   end
@@ -38,21 +40,43 @@ local function count(what, by)
   changed[what] = true
 end
 
-local told, settled, removed, claims, pushed = {}, {}, {}, {}, 0
-local done = {}
+local lost, settled_of, pushed = {}, {}, 0
 local earliest = math.huge
-for i = 1, settling do
-  local id, fence = ARGV[10 + i], ARGV[10 + settling + i]
-  local verdict, number, unique, text = 'a', '1', '-', ''
-  -- A fence alone is an acknowledged first attempt of a task without a unique key: nearly all are.
-  if string.find(fence, ' ', 1, true) then
-    verdict, fence, number, unique, text = string.match(fence, '^(%a) (%d+) (%d+) (%S+) ?(.*)$')
+local place = others
+for i = 1, claims do
+  local claim, count = ARGV[12 + settling + i], tonumber(ARGV[12 + settling + claims + i])
+  settled_of[claim] = count
+  for j = place + 1, place + count do
+    if held[j] ~= claim then
+      lost[#lost + 1] = j
+      settled_of[claim] = settled_of[claim] - 1
+    end
   end
-  told[i] = held[i] and not done[id] and tonumber(held[i]) == tonumber(fence) and 1 or 0
-  if told[i] == 1 then
-    done[id], settled[#settled + 1], claims[fence] = true, id, true
+  place = place + count
+end
+-- The acknowledged whose lease is current: nearly always all of them, as they stand.
+local acked, first_acked, last_acked = ARGV, 13 + others, 12 + settling
+if #lost > 0 then
+  acked, first_acked = {}, 1
+  local at, is_lost = 1, {}
+  for _, j in ipairs(lost) do is_lost[j] = true end
+  for j = others + 1, settling do
+    if not is_lost[j] then acked[#acked + 1] = ARGV[12 + j] end
+  end
+  last_acked = #acked
+end
+local settled, removed = {}, {}
+for i = 1, others do
+  local id = ARGV[12 + i]
+  local verdict, claim, number, unique, text =
+    string.match(ARGV[12 + settling + 2 * claims + i], '^(%a) (%d+) (%d+) (%S+) ?(.*)$')
+  if held[i] ~= claim then
+    lost[#lost + 1] = i
+  else
+    settled[#settled + 1] = id
+    settled_of[claim] = settled_of[claim] + 1
     if verdict == 'a' or verdict == 'k' then
-      removed[#removed + 1], over[id] = id, 'completed'
+      removed[#removed + 1] = id
       count('completed', 1)
       if verdict == 'k' then keep_outcome(id, now, 'completed', text, number) end
       if verdict == 'k' or tonumber(number) > 1 then redis.call('HDEL', errors, id) end
@@ -79,41 +103,68 @@ for i = 1, settling do
     end
   end
 end
-if #settled > 0 then redis.call('ZREM', running, unpack(settled)) end
-if #removed > 0 then
-  redis.call('HDEL', tasks, unpack(removed))
-  if tonumber(said[7] or '0') > 0 then redis.call('HDEL', once, unpack(removed)) end
-  if said[8] then redis.call('HDEL', progress, unpack(removed)) end
+local over_leases, left = {}, {}
+for i = 1, claims do
+  local claim = ARGV[12 + settling + i]
+  if settled_of[claim] > 0 then
+    local rest = less(held[settling + i], settled_of[claim])
+    if rest then
+      left[#left + 1], left[#left + 2] = claim, rest
+    else
+      over_leases[#over_leases + 1] = claim .. ' ' .. ARGV[3]
+      settled[#settled + 1] = claim
+    end
+  end
 end
-for claim in pairs(claims) do
-  if redis.call('ZCOUNT', running, claim, claim) == 0 then redis.call('ZREM', leases, claim .. ' ' .. ARGV[3]) end
+if acks > 0 and others == 0 and #lost == 0 and #left == 0 then
+  -- All of them, and their claims, which stand behind them.
+  redis.call('HDEL', running, unpack(ARGV, 13, 12 + settling + claims))
+else
+  if last_acked >= first_acked then redis.call('HDEL', running, unpack(acked, first_acked, last_acked)) end
+  if #settled > 0 then redis.call('HDEL', running, unpack(settled)) end
+  if #left > 0 then redis.call('HSET', running, unpack(left)) end
 end
+if #over_leases > 0 then redis.call('ZREM', leases, unpack(over_leases)) end
+local function forget(ids, from, to)
+  redis.call('HDEL', tasks, unpack(ids, from, to))
+  if tonumber(said[7] or '0') > 0 then redis.call('HDEL', once, unpack(ids, from, to)) end
+  if said[8] then redis.call('HDEL', progress, unpack(ids, from, to)) end
+  if said[9] then
+    for i = from, to do over[ids[i]] = 'completed' end
+  end
+end
+if last_acked >= first_acked then
+  count('completed', last_acked - first_acked + 1)
+  forget(acked, first_acked, last_acked)
+end
+if #removed > 0 then forget(removed, 1, #removed) end
 if earliest < wait then
   wait = earliest
   wake_workers(1)
 end
 
--- From the last to the first, so that they stand at the head in their order.
+-- Of what was not settled just now. From the last to the first, so that they stand at the head in their order.
+local orphans = dead_claim and tasks_of(dead_claim) or {}
 for i = #orphans, 1, -1 do
   local id = orphans[i]
-  if not done[id] then
-    local record = redis.call('HGET', tasks, id) or ''
-    local attempt = attempts_of(record) + 1
-    count('failed', 1)
-    if redis.call('ZSCORE', cancels, id) then
-      end_cancelled(id, now, record, ARGV[7])
-    elseif attempt >= tonumber(field(record, 'a') or '5') then
-      die(id, now, record, attempt, 'the lease ended: its worker died, or did not renew it')
-    else
-      redis.call('HSET', tasks, id, with_attempts(record, attempt))
-      note(id, now, attempt, 'the lease ended: its worker died, or did not renew it')
-      redis.call('LPUSH', ready(id), id)
-      pushed = pushed + 1
-    end
+  local record = redis.call('HGET', tasks, id) or ''
+  local attempt = attempts_of(record) + 1
+  count('failed', 1)
+  if redis.call('ZSCORE', cancels, id) then
+    end_cancelled(id, now, record, ARGV[7])
+  elseif attempt >= tonumber(field(record, 'a') or '5') then
+    die(id, now, record, attempt, 'the lease ended: its worker died, or did not renew it')
+  else
+    redis.call('HSET', tasks, id, with_attempts(record, attempt))
+    note(id, now, attempt, 'the lease ended: its worker died, or did not renew it')
+    redis.call('LPUSH', ready(id), id)
+    pushed = pushed + 1
   end
 end
-if #orphans > 0 then redis.call('ZREM', running, unpack(orphans)) end
-if wait == 0 and lease[1] and tonumber(lease[2]) <= now and #orphans < 100 then redis.call('ZREM', leases, lease[1]) end
+if dead_claim then
+  redis.call('HDEL', running, dead_claim, unpack(orphans))
+  redis.call('ZREM', leases, lease[1])
+end
 if #due > 0 then
   local by_list = {}
   for _, member in ipairs(due) do
@@ -128,8 +179,8 @@ if #due > 0 then
   pushed = pushed + #due
 end
 
-local ids, records, places = {}, {}, {}
-local claim = '0'
+local ids, records = {}, {}
+local claim, given = '0', ''
 local allowed, interval, burst, tat = most, rate_of(said[11], said[12], now)
 if interval then allowed = math.min(most, tokens(interval, burst, tat, now)) end
 if allowed > 0 and said[1] ~= '1' then
@@ -149,11 +200,12 @@ if allowed > 0 and said[1] ~= '1' then
 end
 if #ids > 0 then
   claim = string.format('%.0f', math.max(tonumber(said[2] or '0') + 1, now * 1000))
-  places[1], places[2] = 0, keeps_index
+  given = table.concat(ids)
+  local claimed = {claim, #ids .. ' ' .. given}
   for i, id in ipairs(ids) do
-    places[2 * i + 1], places[2 * i + 2] = claim, id
+    claimed[2 * i + 1], claimed[2 * i + 2] = id, claim
   end
-  redis.call('ZADD', running, unpack(places))
+  redis.call('HSET', running, unpack(claimed))
   redis.call('ZADD', leases, now + ARGV[2], claim .. ' ' .. ARGV[3])
   wait = math.min(wait, tonumber(ARGV[2]))
 end
@@ -177,4 +229,4 @@ if #ids > 0 and interval then news[#news + 1], news[#news + 2] = 'tat', string.f
 if kept > 0 then news[#news + 1], news[#news + 2] = 'bytes', bound_outcomes(said[10], ARGV[8], ARGV[9]) end
 if #news > 0 then redis.call('HSET', meta, unpack(news)) end
 tell_ended(said[9], now)
-return {string.format('%.0f', now), string.format('%.0f', math.min(wait, tonumber(ARGV[5]))), claim, told, ids, records}
+return {string.format('%.0f', now), string.format('%.0f', math.min(wait, tonumber(ARGV[5]))), claim, lost, given, records}

@@ -85,6 +85,13 @@ impl TaskId {
         self
     }
 
+    /// The ids that stand in a text one behind the other.
+    pub(super) fn all(text: &str) -> Result<impl Iterator<Item = Self>> {
+        let ids = text.as_bytes().chunks(LENGTH);
+        let ids: Result<Vec<Self>> = ids.map(|id| String::from_utf8_lossy(id).parse()).collect();
+        Ok(ids?.into_iter())
+    }
+
     /// When it was made, in ms since 1970.
     pub(super) fn made_ms(&self) -> i64 {
         let digits = &self.0[..LENGTH - 1];
