@@ -46,6 +46,9 @@
 //! | `{queue:<name>}:watchers` | hash | the workers | `queue` |
 //! | `{queue:<name>}:effects:<hash>` | hash | the application | `queue` |
 //! | `{queue:<name>}:cancelling` | channel | the workers | `queue` |
+//! | `{queue:<name>}:recurring` | hash | the application | `queue` |
+//! | `{queue:<name>}:ticks` | zset | the application | `queue` |
+//! | `{queue:<name>}:ticking` | channel | the workers | `queue` |
 //! | `{pubsub:<name>}:messages` | channel | the subscribers | `pubsub` |
 //! | `{topic:<name>}:log` | stream | TTL | `pubsub` |
 //! | `{topic:<name>}:waiters` | hash | TTL | `pubsub` |
@@ -358,6 +361,16 @@ pub(crate) mod queue {
     /// Channel: the ids of running tasks that are to be cancelled. Nothing is stored.
     pub(crate) fn cancelling(slot: &Slot) -> String {
         slot.key(&Part("cancelling".into()))
+    }
+
+    /// Hash: the recurring tasks, by name; and a zset: when each of them is due. The application removes them.
+    pub(crate) fn recurring() -> [Part; 2] {
+        ["recurring", "ticks"].map(|part| Part(part.into()))
+    }
+
+    /// Channel: the names of recurring tasks that were changed. Nothing is stored.
+    pub(crate) fn ticking(slot: &Slot) -> String {
+        slot.key(&Part("ticking".into()))
     }
 }
 

@@ -248,8 +248,9 @@ const DRAINING: [&str; 22] = [
     "ZPOPMAX",
     "LMPOP",
 ];
-const READING: [&str; 28] = [
+const READING: [&str; 29] = [
     "HEXISTS",
+    "HGETALL",
     "XLEN",
     "XRANGE",
     "GET",
@@ -292,7 +293,7 @@ fn commands(lua: &str) -> Vec<String> {
 
 /// They add a lease, and nothing is drained without it; or what they add they take away elsewhere, or it is a mark of a few
 /// bytes.
-const CLAIMS: [&str; 10] = [
+const CLAIMS: [&str; 11] = [
     "cache/behind_claim",
     "queue/cancel",
     "queue/keep",
@@ -300,6 +301,7 @@ const CLAIMS: [&str; 10] = [
     "queue/pause",
     "queue/recover",
     "queue/redrive",
+    "queue/schedule/tick",
     "queue/sweep",
     "queue/turn",
     "queue/watch",

@@ -15,6 +15,7 @@ mod options;
 mod peek;
 mod receive;
 mod record;
+mod schedule;
 mod scripts;
 mod stats;
 mod status;
@@ -35,6 +36,9 @@ pub use enqueue::{Enqueue, Enqueued};
 pub use enqueue_many::{EnqueueMany, EnqueuedMany};
 pub use limit::RateLimit;
 pub use peek::{Peek, TaskDetails, TaskPage};
+pub use schedule::{
+    Missed, Recurring, RecurringTask, Registered, Rescheduled, Scheduler, Ticked, Timetable,
+};
 pub use stats::{QueueStats, Times};
 pub use status::{Cancelled, TaskState, TaskStatus};
 pub use task::{Task, TaskId};

@@ -22,6 +22,8 @@ static KEEP: Script = script!("queue/keep", include "queue", include "now_ms", f
 static RECOVER: Script =
     script!("queue/recover", include "queue", include "queue_wake", flags "allow-oom");
 static CANCEL: Script = script!("queue/cancel", include "queue", include "queue_end", include "now_ms", flags "allow-oom");
+static RESCHEDULE: Script =
+    script!("queue/reschedule", include "queue", include "queue_wake", include "now_ms");
 static STATUS: Script = script!("queue/status", include "queue", flags "no-writes");
 static COUNTS: Script = script!("queue/counts", include "queue", flags "no-writes");
 static DEAD: Script = script!("queue/dead", include "queue", flags "no-writes");
@@ -54,8 +56,27 @@ impl Place {
         keys::cancelling(&self.slot)
     }
 
+    /// The channel on which changes of recurring tasks are told.
+    pub(super) fn ticking(&self) -> String {
+        keys::ticking(&self.slot)
+    }
+
+    /// The keys that all scripts of the queue take.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter()
+    }
+
+    /// Those of its recurring tasks.
+    pub(super) fn recurring(&self) -> [Part; 2] {
+        keys::recurring()
+    }
+
+    pub(super) fn call_on(&self, script: &'static Script, parts: &[&Part]) -> Call {
+        Call::script(script, &self.slot, parts)
+    }
+
     fn call(&self, script: &'static Script) -> Call {
-        Call::script(script, &self.slot, &self.parts.iter().collect::<Vec<_>>())
+        self.call_on(script, &self.all().collect::<Vec<_>>())
     }
 
     /// A call that takes more keys than the queue's own.
@@ -347,6 +368,21 @@ pub(super) async fn cancel(
     let call = place.call(&CANCEL).arg(id.as_str()).arg(millis(kept.cancelled));
     let call = call.arg(place.cancelling()).arg(kept.most).arg(kept.most_bytes);
     russet.run(call).await
+}
+
+/// The longest list of ready tasks that is searched for one.
+const LONGEST_SEARCH: u32 = 10_000;
+
+/// Gives a task that waits another time; answers what became of it. Sent twice, it ends the same, but for a delay that begins
+/// anew.
+pub(super) async fn reschedule(
+    russet: &Russet,
+    place: &Place,
+    id: TaskId,
+    when: When,
+) -> Result<String> {
+    let call = place.call(&RESCHEDULE).arg(id.as_str()).arg(millis(when.delay));
+    russet.run(call.arg(when.at.max(0)).arg(LONGEST_SEARCH)).await
 }
 
 /// What stands there of a task, as the script tells it.

@@ -1,9 +1,12 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::SystemTime};
 
 use rand::RngExt;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::error::{Error, Result};
+use crate::{
+    clock::from_millis,
+    error::{Error, Result},
+};
 
 /// What can be put on a queue: a serde type with a name of its own, which is what stands in Redis. The name of the Rust
 /// type is not used, so that the type can be renamed.
@@ -59,8 +62,13 @@ pub struct TaskId([u8; LENGTH]);
 
 impl TaskId {
     pub(super) fn new(now_ms: i64, priority: u8) -> Self {
-        let time = u128::from(now_ms.unsigned_abs() & ((1 << 48) - 1)) << RANDOM_BITS;
-        let mut rest = time | (rand::rng().random::<u128>() & ((1 << RANDOM_BITS) - 1));
+        Self::of(now_ms, rand::rng().random(), priority)
+    }
+
+    /// The id that these always give: for a task that several processes may enqueue.
+    pub(super) fn of(ms: i64, random: u128, priority: u8) -> Self {
+        let time = u128::from(ms.unsigned_abs() & ((1 << 48) - 1)) << RANDOM_BITS;
+        let mut rest = time | (random & ((1 << RANDOM_BITS) - 1));
         let mut id = [b'0' + priority; LENGTH];
         for place in id[..LENGTH - 1].iter_mut().rev() {
             *place = DIGITS[(rest % 62) as usize];
@@ -95,8 +103,17 @@ impl TaskId {
     /// When it was made, in ms since 1970.
     pub(super) fn made_ms(&self) -> i64 {
         let digits = &self.0[..LENGTH - 1];
-        let number = digits.iter().fold(0u128, |sum, digit| sum * 62 + u128::from(value(*digit)));
-        i64::try_from(number >> RANDOM_BITS).unwrap_or(i64::MAX)
+        // Not every text of 21 digits is a number that an id can have.
+        let number = digits
+            .iter()
+            .fold(0u128, |sum, digit| sum.wrapping_mul(62).wrapping_add(u128::from(value(*digit))));
+        i64::try_from((number >> RANDOM_BITS) & ((1 << 48) - 1)).unwrap_or(i64::MAX)
+    }
+
+    /// When the id was made, by the server's clock as the enqueueing process knew it; of a recurring task's, for which time
+    /// it was enqueued.
+    pub fn time(&self) -> SystemTime {
+        from_millis(self.made_ms())
     }
 
     /// The priority of the task, 0 to 9; higher comes first.
@@ -141,8 +158,10 @@ mod tests {
         let (early, late) = (TaskId::new(1_000, 9), TaskId::new(1_001, 0));
         assert!(early < late && early.priority() == 9 && late.priority() == 0);
         assert_ne!(TaskId::new(1_000, 0), TaskId::new(1_000, 0));
+        assert_eq!(TaskId::of(1_000, 7, 0), TaskId::of(1_000, 7, 0));
         for ms in [0, 1_000, 1_795_656_159_979, (1 << 48) - 1] {
             assert_eq!(TaskId::new(ms, 3).made_ms(), ms);
+            assert_eq!(TaskId::new(ms, 3).time(), from_millis(ms));
         }
         assert_eq!(early.to_string().parse::<TaskId>().unwrap(), early);
         for bad in [

@@ -7,7 +7,10 @@ use tokio::{pin, select};
 use tokio_util::sync::CancellationToken;
 
 use super::{Worker, claimer::Claimer};
-use crate::{error::Result, queue::QueueCounts};
+use crate::{
+    error::Result,
+    queue::{QueueCounts, schedule::Ticking},
+};
 
 /// A claim loop serves so many tasks at a time before a second one is worth it.
 const A_LOOP: usize = 50;
@@ -42,12 +45,15 @@ impl<S: Send + Sync + 'static> Worker<S> {
                 shared.concurrency * (number + 1) / loops - shared.concurrency * number / loops;
             claimers.push(Claimer::new(Arc::clone(shared), slots, &stop, &end.0)?.run());
         }
+        // A worker that ends leaves the ticks to others: tasks that nobody is there for would only wait.
+        let ticking = Ticking::start(&shared.queue);
         let working = join_all(claimers);
         pin!(working, shutdown);
         select! {
             _ = &mut working => return Ok(()),
             () = &mut shutdown => stop.cancel(),
         }
+        drop(ticking);
         select! {
             _ = &mut working => return Ok(()),
             () = tokio::time::sleep(shared.shutdown_timeout) => {}
