@@ -1,12 +1,13 @@
 //! Who sees to it that ticks become tasks: every worker of the queue, and whoever asks a scheduler to.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use futures_util::future::try_join_all;
-use tokio::pin;
+use rand::RngExt;
+use tokio::{pin, time::Instant};
 
 use super::{
     Scheduler,
@@ -23,6 +24,8 @@ use crate::{
 
 /// For how long one process has what is due to itself.
 const MOMENT: Duration = Duration::from_secs(1);
+/// How much later one comes that was overtaken once.
+const LEAST_PATIENCE: Duration = Duration::from_millis(10);
 /// Nobody rests longer without looking: a message can be lost.
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
@@ -34,6 +37,8 @@ pub struct Ticked {
     pub tasks: Vec<TaskId>,
     /// How long it is until something is due; none when nothing recurs, or all is paused.
     pub wait: Option<Duration>,
+    /// Whether something was due, enqueued or not.
+    found: bool,
 }
 
 /// Enqueues what is due until it is dropped; it ends a round that has begun.
@@ -45,11 +50,14 @@ pub(in crate::queue) struct Ticking {
 impl Ticking {
     pub(in crate::queue) fn start(queue: &Queue) -> Self {
         let ticking = queue.clone();
+        let turn = Arc::new(Mutex::new(Turn { patience: Duration::ZERO, due: None }));
         let service = Arc::new(Service::start("schedule", move |_| {
-            let queue = ticking.clone();
+            let (queue, turn) = (ticking.clone(), turn.clone());
             async move {
-                let rest = round(&queue, 0).await?.wait.unwrap_or(LONGEST_REST);
-                Ok(Rest::For(rest.min(LONGEST_REST)))
+                let looked = Instant::now();
+                let ticked = round(&queue, 0).await?;
+                let mut turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(Rest::For(turn.rest(looked, &ticked)))
             }
         }));
         let woken = service.clone();
@@ -61,6 +69,29 @@ impl Ticking {
             }
         });
         Self { service, _changes: changes }
+    }
+}
+
+/// Who finds nothing when something was due, because another process was faster, comes a little later the next time, and in
+/// the end as late as it would be given to it anyway. So one process does it, without having been chosen, and the others see
+/// soon that it is gone.
+struct Turn {
+    patience: Duration,
+    /// When something was to be due.
+    due: Option<Instant>,
+}
+
+impl Turn {
+    fn rest(&mut self, looked: Instant, ticked: &Ticked) -> Duration {
+        if ticked.found {
+            self.patience = Duration::ZERO;
+        } else if self.due.is_some_and(|due| looked >= due) {
+            self.patience = (2 * self.patience).clamp(LEAST_PATIENCE, MOMENT);
+        }
+        self.due = ticked.wait.map(|wait| looked + wait);
+        let part = rand::rng().random_range(0.5..=1.0);
+        let rest = ticked.wait.map_or(LONGEST_REST, |wait| wait + self.patience.mul_f64(part));
+        rest.min(LONGEST_REST)
     }
 }
 
@@ -111,6 +142,7 @@ async fn round(queue: &Queue, now: i64) -> Result<Ticked> {
             return Ok(ticked);
         }
         let fires = due.entries.iter().map(|(name, record)| fire(queue, &due, name, record));
+        ticked.found = true;
         for tasks in try_join_all(fires).await? {
             ticked.tasks.extend(tasks);
         }
@@ -165,5 +197,29 @@ impl Entry {
             delay: jitter.saturating_sub(passed),
             id: TaskId::of(at, random, self.priority),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_overtaken_comes_later_and_who_finds_something_in_time() {
+        let mut turn = Turn { patience: Duration::ZERO, due: None };
+        let (mut now, wait) = (Instant::now(), Duration::from_millis(100));
+        let nothing = Ticked { wait: Some(wait), ..Ticked::default() };
+        let something = Ticked { found: true, ..nothing.clone() };
+        assert_eq!(turn.rest(now, &nothing), wait, "nothing was to be due");
+        // Woken by a change, before it was due.
+        assert_eq!(turn.rest(now + wait / 2, &nothing), wait);
+        for overtaken in 1..20 {
+            now += 2 * wait;
+            let rest = turn.rest(now, &nothing) - wait;
+            let patience = (LEAST_PATIENCE * (1 << (overtaken - 1).min(10))).min(MOMENT);
+            assert!(rest >= patience / 2 && rest <= patience, "{overtaken}: {rest:?}");
+        }
+        assert_eq!(turn.rest(now + wait, &something), wait);
+        assert_eq!(turn.rest(now, &Ticked::default()), LONGEST_REST);
     }
 }
