@@ -15,7 +15,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rand::RngExt;
 use russet::testing::{Proxy, TestServer, WorkerProcess, eventually, worker_env, worker_report};
@@ -170,6 +170,70 @@ async fn a_hundred_schedulers_run_each_of_the_due_tasks_once_and_soon() {
     for pair in times.windows(2) {
         assert_eq!(pair[1].duration_since(pair[0]).unwrap(), PULSE, "none is left out or doubled");
     }
+}
+
+/// Consumers that wait, as many as the server knows of.
+async fn waiting(
+    server: &TestServer,
+    queue: &Queue,
+    count: usize,
+) -> tokio::task::JoinSet<Option<russet::Delivery>> {
+    let mut consumers = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        let queue = queue.clone();
+        consumers.spawn(async move { queue.receive(LONG).await.unwrap() });
+    }
+    waiters_are(server, count).await;
+    consumers
+}
+
+async fn waiters_are(server: &TestServer, count: usize) {
+    eventually(LONG, async || {
+        let waiters = server.command(&["ZCARD", "wait:{queue:wait}:waiters"]).await.unwrap().int();
+        if waiters == Some(count as i64) { Ok(()) } else { Err(format!("{waiters:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn two_of_those_who_wait_look_for_a_due_task_and_not_all_of_them() {
+    let server = TestServer::start().await.unwrap();
+    let russet = patient(&server.url(), "wait").await;
+    let scheduler = Scheduler::new(&Queue::builder(&russet, "wait").build().unwrap());
+    let began = Instant::now();
+    let mut consumers = waiting(&server, scheduler.queue(), 30).await;
+    let before = server.calls("evalsha").await.unwrap();
+    let mut sent = 0;
+    for after in [100, 150, 200, 200, 200, 250] {
+        scheduler.after(Duration::from_millis(after), Pulse).await.unwrap();
+        sent += 1;
+    }
+    for _ in 0..sent {
+        assert!(consumers.join_next().await.unwrap().unwrap().is_some());
+    }
+    let turns = server.calls("evalsha").await.unwrap() - before - sent;
+    println!("{turns} turns for {sent} tasks and 30 consumers, in {:?}", began.elapsed());
+    // Each of them looks every five seconds at least, whatever is due.
+    let rounds = began.elapsed().as_secs() / 4;
+    assert!(turns <= 4 * sent + 30 * rounds, "{turns} turns");
+}
+
+#[tokio::test]
+async fn who_stops_waiting_is_not_waited_for() {
+    let server = TestServer::start().await.unwrap();
+    let russet = patient(&server.url(), "wait").await;
+    let scheduler = Scheduler::new(&Queue::builder(&russet, "wait").build().unwrap());
+    let began = Instant::now();
+    // The first ones know when it is due, and the last one sleeps; then those are gone.
+    let id = scheduler.after(Duration::from_millis(1_500), Pulse).await.unwrap().id;
+    let mut gone = waiting(&server, scheduler.queue(), 2).await;
+    let queue = scheduler.queue().clone();
+    let last = tokio::spawn(async move { queue.receive(LONG).await.unwrap() });
+    waiters_are(&server, 3).await;
+    gone.shutdown().await;
+    assert_eq!(last.await.unwrap().expect("a task").id(), id);
+    // It would have slept for five seconds.
+    assert!(began.elapsed() < Duration::from_millis(4_500), "{:?}", began.elapsed());
 }
 
 fn crash_queue(russet: &Russet) -> Queue {

@@ -6,7 +6,7 @@
 local id, now = ARGV[1], now_ms()
 if redis.call('HEXISTS', tasks, id) == 0 then return redis.call('HEXISTS', outcomes, id) == 1 and 'ended' or 'unknown' end
 if redis.call('ZSCORE', dead, id) then return 'dead' end
-if redis.call('ZSCORE', running, id) then return 'running' end
+if redis.call('HEXISTS', running, id) == 1 then return 'running' end
 local is_retrying, is_scheduled = redis.call('ZSCORE', scheduled, 'r' .. id), redis.call('ZSCORE', scheduled, id)
 local is_ready = not is_retrying and not is_scheduled
 local due = math.max(now + ARGV[2], tonumber(ARGV[3]))

@@ -177,6 +177,10 @@ if #due > 0 then
   redis.call('ZREM', scheduled, unpack(due))
   for list, ids in pairs(by_list) do redis.call('RPUSH', list, unpack(ids)) end
   pushed = pushed + #due
+  first = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')
+  if #due < 100 and not dead_claim then
+    wait = math.min(lease[1] and lease[2] - now or math.huge, first[1] and math.max(first[2] - now, 0) or math.huge)
+  end
 end
 
 local ids, records = {}, {}
@@ -214,10 +218,17 @@ end
 local is_held_back = allowed < most and #ids == allowed and said[1] ~= '1'
 if interval then tat = tat + #ids * interval end
 if is_held_back then wait = math.min(wait, 1000, math.max(1, math.ceil(tat - (burst - 1) * interval - now))) end
-if most > 0 and #ids < most and not is_held_back and ARGV[4] ~= '' then
-  redis.call('ZADD', waiters, now + math.min(wait, tonumber(ARGV[5])), ARGV[4])
-elseif ARGV[6] == '1' then
-  redis.call('ZREM', waiters, ARGV[4])
+local longest = tonumber(ARGV[5])
+local is_waiting = most > 0 and #ids < most and not is_held_back and ARGV[4] ~= ''
+local is_near = first[1] and tonumber(first[2]) > now and first[2] - now < longest
+if ARGV[6] == '1' and (is_near or not is_waiting) then redis.call('ZREM', waiters, ARGV[4]) end
+-- Two of those who wait look when the next one is due, and not all of them: they wake others for what they do not take.
+local looking = is_near and redis.call('ZCOUNT', waiters, '(' .. now, first[2])
+if is_waiting then
+  if is_near and looking >= 2 and wait == first[2] - now then wait = longest end
+  redis.call('ZADD', waiters, now + math.min(wait, longest), ARGV[4])
+elseif looking == 0 and not is_held_back then
+  wake_workers(1)
 end
 if pushed > #ids and (most == 0 or #ids == most) then wake_workers(pushed - #ids) end
 local news = {}
@@ -229,4 +240,4 @@ if #ids > 0 and interval then news[#news + 1], news[#news + 2] = 'tat', string.f
 if kept > 0 then news[#news + 1], news[#news + 2] = 'bytes', bound_outcomes(said[10], ARGV[8], ARGV[9]) end
 if #news > 0 then redis.call('HSET', meta, unpack(news)) end
 tell_ended(said[9], now)
-return {string.format('%.0f', now), string.format('%.0f', math.min(wait, tonumber(ARGV[5]))), claim, lost, given, records}
+return {string.format('%.0f', now), string.format('%.0f', math.min(wait, longest)), claim, lost, given, records}

@@ -36,7 +36,12 @@ impl Queue {
             if let Some(waiter) = waiting.as_ref().filter(|_| !left.is_zero()) {
                 waits.address = waiter.address();
             }
-            let asked = Asked { queue: self, claimant: &claimant, is_answered: false };
+            let mut asked = Asked {
+                queue: self,
+                claimant: &claimant,
+                address: waits.address.clone(),
+                step: Step::Asking,
+            };
             let turn = Turn {
                 most: 1,
                 lease: inner.settings.lease,
@@ -46,10 +51,11 @@ impl Queue {
                 settlements: &[],
             };
             let turned = scripts::turn(&inner.russet, &inner.place, turn).await?;
-            asked.answered();
+            asked.step = Step::Waiting;
             let wait = turned.wait.min(left);
             match turned.claimed.into_iter().next() {
                 Some((id, Some(record))) => {
+                    asked.over();
                     let kind = inner.counting.kind(&record.name);
                     kind.claimed(inner.waited(id, &record));
                     return Ok(Some(Delivery {
@@ -61,12 +67,19 @@ impl Queue {
                         kind,
                     }));
                 }
-                Some((id, None)) => inner.bury_unreadable(id, turned.fence, &claimant).await?,
-                None if Instant::now() >= end => return Ok(None),
+                Some((id, None)) => {
+                    asked.over();
+                    inner.bury_unreadable(id, turned.fence, &claimant).await?;
+                }
+                None if Instant::now() >= end => {
+                    asked.over();
+                    return Ok(None);
+                }
                 None => {
                     if let Some(mut waiter) = waiting.take() {
                         waiter.news(wait).await;
                     }
+                    asked.over();
                 }
             }
         }
@@ -90,37 +103,65 @@ impl Inner {
     }
 }
 
-/// A claim that was asked for. Dropped before the answer is there, it is given back in the background: the answer was lost,
-/// or the caller was cancelled while it waited.
+/// A claim that was asked for, or a wait for one. Dropped in the middle (the answer was lost, or the caller was cancelled while
+/// it waited), what it was given is given back in the background, and its address is taken off the list: nobody is woken who is
+/// not there.
 struct Asked<'a> {
     queue: &'a Queue,
     claimant: &'a str,
-    is_answered: bool,
+    address: String,
+    step: Step,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Asking,
+    Waiting,
+    Over,
 }
 
 impl Asked<'_> {
-    fn answered(mut self) {
-        self.is_answered = true;
+    fn over(mut self) {
+        self.step = Step::Over;
     }
 }
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        if self.is_answered {
+        if self.step == Step::Over {
             return;
         }
         let Ok(runtime) = Handle::try_current() else { return };
         let (queue, claimant) = (self.queue.clone(), self.claimant.to_owned());
+        let (address, is_asking) = (std::mem::take(&mut self.address), self.step == Step::Asking);
         runtime.spawn(async move {
-            let Inner { russet, place, settings, .. } = &*queue.inner;
-            let end = Instant::now() + settings.lease;
-            while let Err(error) = scripts::recover(russet, place, &claimant, &[]).await {
-                if Instant::now() >= end || !error.is_outage() {
-                    tracing::debug!(%error, "a claim was left to its lease");
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(100)).await;
+            let inner = &*queue.inner;
+            if is_asking && !inner.give_back(&claimant).await {
+                return;
+            }
+            if !address.is_empty() {
+                let waits = Waits { address, is_registered: true, at_most: LONGEST_WAIT };
+                let lease = inner.settings.lease;
+                let claimant = &claimant;
+                let kept = inner.settings.kept;
+                let turn = Turn { most: 0, lease, claimant, waits, kept, settlements: &[] };
+                let _ = scripts::turn(&inner.russet, &inner.place, turn).await;
             }
         });
+    }
+}
+
+impl Inner {
+    /// Gives back what an answer that was lost may have given; answers whether the server has heard of it.
+    async fn give_back(&self, claimant: &str) -> bool {
+        let end = Instant::now() + self.settings.lease;
+        while let Err(error) = scripts::recover(&self.russet, &self.place, claimant, &[]).await {
+            if Instant::now() >= end || !error.is_outage() {
+                tracing::debug!(%error, "a claim was left to its lease");
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        true
     }
 }
