@@ -38,6 +38,7 @@
 //! | [`PubSub`] | messages for who is there: typed, by channel or pattern, with a word for what was missed | `pubsub` |
 //! | [`Topic`] | durable messages: groups, replay, history, nothing lost with a subscriber | `pubsub` |
 //! | [`Queue`], [`Worker`] | tasks that no crash loses: priorities, delays, retries, fences, a rate, effects with the end, dead ones that can be brought back | `queue` |
+//! | [`Scheduler`] | tasks at a time, after a while, by interval or cron; every worker is a scheduler | `queue` |
 //! | `testing` | throw-away servers, a network to break and processes to kill, for your own tests | `testing` |
 //!
 //! All features but `testing` are on by default, and `cache` brings `bloom` and `ring`; a service that wants a counter
@@ -168,6 +169,9 @@ mod guide {
     #[cfg(feature = "queue")]
     #[doc = include_str!("../../../docs/guide/queues.md")]
     mod queues {}
+    #[cfg(feature = "queue")]
+    #[doc = include_str!("../../../docs/guide/scheduling.md")]
+    mod scheduling {}
     #[doc = include_str!("../../../docs/guide/operations.md")]
     mod operations {}
     #[cfg(feature = "pubsub")]

@@ -15,8 +15,8 @@ use std::time::{Duration, SystemTime};
 use russet::testing::eventually;
 use russet::{
     BoxError, Cache, Counters, Durability, Effects, Event, Granularity, Leaderboard, Loader,
-    OnChannel, Peek, PubSub, Queue, RateLimit, Russet, Start, Task, TaskContext, TaskId, Topic,
-    Worker, raw,
+    OnChannel, Peek, PubSub, Queue, RateLimit, Russet, Scheduler, Start, Task, TaskContext, TaskId,
+    Topic, Worker, raw,
 };
 use support::{Ground, connect, patient, public_methods};
 
@@ -57,6 +57,7 @@ struct Blocks {
     live: PubSub,
     topic: Topic<u64>,
     queue: Queue,
+    scheduler: Scheduler,
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -68,6 +69,7 @@ impl Task for Job {
 
 fn blocks(russet: Russet) -> Blocks {
     let timeout = Duration::from_millis(1);
+    let queue = Queue::builder(&russet, "jobs").lease(Duration::from_secs(1)).build().unwrap();
     Blocks {
         durable: russet.durability(Durability::Replicated { replicas: 1, timeout }),
         cache: Cache::builder(&russet, "squares").loader(Squares).build().unwrap(),
@@ -75,14 +77,15 @@ fn blocks(russet: Russet) -> Blocks {
         board: Leaderboard::builder(&russet, "game").build().unwrap(),
         live: PubSub::new(&russet),
         topic: Topic::builder(&russet, "orders").build().unwrap(),
-        queue: Queue::builder(&russet, "jobs").lease(Duration::from_secs(1)).build().unwrap(),
+        scheduler: Scheduler::new(&queue),
+        queue,
         russet,
     }
 }
 
 /// Every public call that waits for something, by name. Each round takes keys of its own, so that misses stay misses.
 fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
-    let Blocks { russet, durable, cache, counters, board, live, topic, queue } = blocks;
+    let Blocks { russet, durable, cache, counters, board, live, topic, queue, scheduler } = blocks;
     let id: TaskId = "0000000000000000000000".parse().unwrap();
     let now = SystemTime::now();
     macro_rules! calls {
@@ -196,6 +199,25 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "queue purge": queue.purge(LONG),
         "queue pause": queue.pause(),
         "queue resume": queue.resume(),
+        "scheduler at": scheduler.at(now, Job(round)).into_future(),
+        "scheduler after": scheduler.after(Duration::ZERO, Job(round)).into_future(),
+        "scheduler reschedule": scheduler.reschedule(id, now),
+        "scheduler reschedule_after": scheduler.reschedule_after(id, LONG),
+        "scheduler cancel": scheduler.cancel(id),
+        "scheduler status": scheduler.status(id),
+        "scheduler cron": scheduler.cron("c", "0 8 * * *", "UTC", Job(round)).into_future(),
+        "scheduler every": scheduler.every("e", LONG, Job(round)).into_future(),
+        "scheduler list": scheduler.list(),
+        "scheduler tick": scheduler.tick(),
+        "scheduler tick_at": scheduler.tick_at(now + LONG),
+        "scheduler run_now": scheduler.run_now("e"),
+        "scheduler pause": scheduler.pause("e"),
+        "scheduler resume": scheduler.resume("e"),
+        "scheduler remove": scheduler.remove("e"),
+        "scheduler run_until": async {
+            scheduler.run_until(tokio::task::yield_now()).await;
+            Ok::<_, russet::Error>(())
+        },
     }
 }
 
@@ -227,7 +249,7 @@ async fn work(russet: &Russet, round: u64) -> Result<(), russet::Error> {
 }
 
 /// What waits for nothing.
-const AT_ONCE: [&str; 9] = [
+const AT_ONCE: [&str; 12] = [
     "Cache::builder",
     "Cache::stats",
     "Counters::builder",
@@ -237,6 +259,9 @@ const AT_ONCE: [&str; 9] = [
     "Topic::builder",
     "Queue::builder",
     "Queue::stats",
+    "Scheduler::new",
+    "Scheduler::keep_results",
+    "Scheduler::queue",
 ];
 
 #[tokio::test]
@@ -250,6 +275,7 @@ async fn every_public_call_is_dropped() {
         ("Leaderboard", "board"),
         ("PubSub", "live"),
         ("Queue", "queue"),
+        ("Scheduler", "scheduler"),
         ("Topic", "topic"),
     ];
     for (block, word) in words {

@@ -20,9 +20,10 @@ use std::{
 
 use russet::{
     Acked, Advice, Backlog, BloomFilter, BoxError, Cache, Cancelled, Counters, DeadNode, Effects,
-    ErrorKind, Event, Granularity, ItemSource, Json, Leaderboard, Loader, NodeAnswer, OnChannel,
-    Overflow, Peek, PubSub, PutItem, Queue, RateLimit, Russet, Settled, ShardedCache, Start,
-    Subscription, Task, TaskContext, Topic, Worker, Write, WritePolicy, Writer, raw,
+    ErrorKind, Event, Granularity, ItemSource, Json, Leaderboard, Loader, Missed, NodeAnswer,
+    OnChannel, Overflow, Peek, PubSub, PutItem, Queue, RateLimit, Rescheduled, Russet, Scheduler,
+    Settled, ShardedCache, Start, Subscription, Task, TaskContext, Timetable, Topic, Worker, Write,
+    WritePolicy, Writer, raw,
     testing::{Reply, TestServer, eventually},
 };
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -46,6 +47,7 @@ async fn every_key_is_a_row_of_the_table_and_the_acl_is_enough() {
     every_call_of_the_leaderboard(&russet).await;
     every_call_of_the_queue(&stage, &russet, &mut seen).await;
     every_call_of_the_worker(&stage, &russet, &mut seen).await;
+    every_call_of_the_scheduler(&stage, &russet, &mut seen).await;
     every_call_of_the_pubsub(&stage, &russet, &mut seen).await;
     assert_eq!(russet.health().await.unwrap().role, "master");
     stage.observe(&mut seen).await;
@@ -158,6 +160,7 @@ fn every_public_call_is_made_here() {
         ("leaderboard", "every_call_of_the_leaderboard"),
         ("queue", "every_call_of_the_queue"),
         ("queue/worker", "every_call_of_the_worker"),
+        ("queue/schedule", "every_call_of_the_scheduler"),
         ("pubsub", "every_call_of_the_pubsub"),
     ] {
         let (_, made) = calls.split_once(&["async fn ", function, "("].concat()).unwrap();
@@ -752,6 +755,7 @@ async fn every_call_of_the_queue(stage: &Stage, russet: &Russet, seen: &mut BTre
     let mut delivery = queue.receive(LONG).await.unwrap().unwrap();
     assert_eq!((delivery.id(), delivery.name(), delivery.attempt()), (first.id, "job", 1));
     assert_eq!((delivery.id().priority(), delivery.body()), (9, b"\"x\"".as_slice()));
+    assert!(delivery.id().time() > SystemTime::UNIX_EPOCH);
     let task: Job = delivery.task().unwrap();
     assert!(delivery.fence() > 0 && task.0 == "x");
     assert_eq!(delivery.extend(LONG).await.unwrap(), Settled::Done);
@@ -838,4 +842,41 @@ async fn every_call_of_the_worker(stage: &Stage, russet: &Russet, seen: &mut BTr
     };
     worker.run_until(looking).await.unwrap();
     assert_eq!(worker.run_until_empty().await.unwrap().scheduled, 1);
+}
+
+async fn every_call_of_the_scheduler(stage: &Stage, russet: &Russet, seen: &mut BTreeSet<String>) {
+    let queue = Queue::builder(russet, "chores: a}{*").build().unwrap();
+    let scheduler = Scheduler::new(&queue).keep_results(LONG);
+    let job = || Job("x".into());
+    let id = scheduler.at(SystemTime::now() + LONG, job()).await.unwrap().id;
+    assert!(scheduler.after(LONG, job()).await.unwrap().is_new);
+    assert_eq!(scheduler.reschedule(id, SystemTime::now()).await.unwrap(), Rescheduled::Done);
+    assert_eq!(scheduler.reschedule_after(id, LONG).await.unwrap(), Rescheduled::Done);
+    assert!(scheduler.status(id).await.unwrap().is_some());
+    assert_eq!(scheduler.cancel(id).await.unwrap(), Cancelled::Done);
+    let all = Missed::RunAll { at_most: 9 };
+    let daily = scheduler.cron("daily: a}{*", "0 8 * * *", "Asia/Shanghai", job()).missed(all);
+    let daily = daily.jitter(LONG).priority(9).alone().max_attempts(2).timeout(LONG);
+    let due = daily.keep_result(LONG).await.unwrap().next.unwrap();
+    let hour = Duration::from_secs(3_600);
+    let hourly = scheduler.every("hourly", hour, job()).await.unwrap().next.unwrap();
+    let times = Timetable::every(hour, hourly).unwrap();
+    assert!(times.after(due).next().unwrap() > due);
+    assert!(Timetable::cron("0 8 * * *", "UTC").is_ok());
+    assert_eq!(scheduler.tick_at(due).await.unwrap().tasks.len(), 2);
+    assert!(scheduler.tick().await.unwrap().tasks.is_empty());
+    assert!(!scheduler.run_now("daily: a}{*").await.unwrap().is_new);
+    assert!(scheduler.pause("hourly").await.unwrap() && scheduler.resume("hourly").await.unwrap());
+    assert_eq!(scheduler.list().await.unwrap().len(), 2);
+    let looking = async {
+        eventually(LONG, async || {
+            let channels = stage.server.command(&["PUBSUB", "CHANNELS", "*:ticking"]).await;
+            if channels.unwrap().list().is_empty() { Err("nobody listens") } else { Ok(()) }
+        })
+        .await;
+        stage.observe(seen).await;
+    };
+    scheduler.run_until(looking).await;
+    assert!(scheduler.queue().counts().await.unwrap().scheduled >= 2);
+    assert!(scheduler.remove("hourly").await.unwrap());
 }

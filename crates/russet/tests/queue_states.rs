@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use russet::testing::eventually;
-use russet::{Delivery, Effects, Queue, Settled, Task, TaskId, TaskState};
+use russet::{Delivery, Effects, Queue, Rescheduled, Scheduler, Settled, Task, TaskId, TaskState};
 use serde::{Deserialize, Serialize};
 use support::stage;
 
@@ -160,6 +160,12 @@ async fn a_task_goes_only_the_ways_that_are_drawn() {
     scheduled.cancel().await;
     scheduled.is_forgotten().await;
     seen.extend(scheduled.seen);
+    let mut moved = Walk::new(&queue, Duration::ZERO).await;
+    let told = Scheduler::new(&queue).reschedule_after(moved.id, LONG).await.unwrap();
+    assert_eq!(told, Rescheduled::Done);
+    moved.look().await;
+    moved.cancel().await;
+    seen.extend(moved.seen);
     let mut ready = Walk::new(&queue, Duration::ZERO).await;
     ready.cancel().await;
     seen.extend(ready.seen);

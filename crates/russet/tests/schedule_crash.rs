@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rand::RngExt;
 use russet::testing::{Proxy, TestServer, WorkerProcess, eventually, worker_env, worker_report};
 use russet::{
-    BoxError, ErrorKind, Missed, Queue, Russet, Scheduler, Task, TaskContext, Worker, raw,
+    BoxError, ErrorKind, Missed, Queue, Russet, Scheduler, Task, TaskContext, Worker, metered, raw,
 };
 use serde::{Deserialize, Serialize};
 use support::patient;
@@ -358,6 +358,120 @@ async fn a_tick_is_there_once_whichever_answer_is_lost() {
     }
     // A look, the enqueueing, and a look for more.
     assert_eq!(failed, 3);
+}
+
+type Work<'a> = std::pin::Pin<Box<dyn Future<Output = russet::Result<String>> + 'a>>;
+
+/// Every public call of a scheduler that writes, and whether it asks again when its answer was lost. `at` and `after` are
+/// `Queue::enqueue`, and `cancel` is the queue's.
+fn writes(
+    scheduler: &Scheduler,
+    id: russet::TaskId,
+    due: SystemTime,
+) -> Vec<(&'static str, bool, Work<'_>)> {
+    macro_rules! writes {
+        ($($name:literal $again:literal: $call:expr),+ $(,)?) => {
+            vec![$(($name, $again, Box::pin(async move { Ok(format!("{:?}", $call.await?)) }) as Work<'_>)),+]
+        };
+    }
+    writes! {
+        "cron" true: async { scheduler.cron("c", "0 8 * * *", "UTC", Pulse).await.map(|done| done.is_new) },
+        "every" true: async { scheduler.every("e", HOUR, Pulse).await.map(|done| done.is_new) },
+        "pause" true: scheduler.pause("pulse"),
+        "resume" true: scheduler.resume("paused"),
+        "remove" false: scheduler.remove("pulse"),
+        "run_now" false: async { scheduler.run_now("pulse").await.map(|done| done.is_new) },
+        "tick_at" false: async { scheduler.tick_at(due).await.map(|done| done.tasks.len()) },
+        "reschedule" false: scheduler.reschedule(id, due),
+        "reschedule_after" false: scheduler.reschedule_after(id, HOUR),
+    }
+}
+
+/// What waits, and what recurs: without times, which differ from run to run.
+async fn stands(scheduler: &Scheduler, id: russet::TaskId) -> String {
+    let entries = scheduler.list().await.unwrap();
+    let entries =
+        entries.iter().map(|entry| (&entry.name, entry.next.is_some(), entry.last.is_some()));
+    let state = scheduler.status(id).await.unwrap().unwrap().state;
+    let is_soon = matches!(state, russet::TaskState::Scheduled { due } if due < SystemTime::now() + 24 * HOUR);
+    let ready = scheduler.queue().counts().await.unwrap().ready;
+    format!("{:?} {ready} {is_soon}", entries.collect::<Vec<_>>())
+}
+
+/// A scheduler over this address, and one that nothing disturbs; with something to write about.
+async fn with_something(
+    server: &TestServer,
+    url: &str,
+    namespace: &str,
+) -> (Scheduler, Scheduler, russet::TaskId, SystemTime) {
+    let (calm, due) = is_due(server, namespace).await;
+    calm.every("paused", HOUR, Pulse).await.unwrap();
+    assert!(calm.pause("paused").await.unwrap());
+    let id = calm.after(100 * HOUR, Pulse).await.unwrap().id;
+    let russet = patient(url, namespace).await;
+    let disturbed = Scheduler::new(&Queue::builder(&russet, "chores").build().unwrap());
+    (disturbed, calm, id, due)
+}
+
+#[tokio::test]
+async fn every_write_whose_answer_is_lost_is_there_at_most_once_and_says_what_it_knows() {
+    let server = TestServer::start().await.unwrap();
+    let proxy = Proxy::to(&server).await.unwrap();
+    let mut lost = 0;
+    let names: Vec<_> = {
+        let (scheduler, _, id, due) = with_something(&server, &server.url(), "names").await;
+        writes(&scheduler, id, due).into_iter().map(|(name, again, _)| (name, again)).collect()
+    };
+    for (number, (name, again)) in names.into_iter().enumerate() {
+        let undisturbed = format!("{name}-undisturbed");
+        let (scheduler, calm, id, due) = with_something(&server, &server.url(), &undisturbed).await;
+        let before = stands(&calm, id).await;
+        let (_, _, call) = writes(&scheduler, id, due).swap_remove(number);
+        let (answer, sent) = metered(call).await;
+        let (answer, after) = (answer.unwrap(), stands(&calm, id).await);
+        assert_ne!(before, after, "{name} wrote nothing");
+        for request in 0..sent.round_trips as usize {
+            let case = format!("{name}, answer {request} lost");
+            let here = format!("{name}-{request}");
+            let (scheduler, calm, id, due) = with_something(&server, &proxy.url(), &here).await;
+            let (_, _, call) = writes(&scheduler, id, due).swap_remove(number);
+            proxy.drop_reply_after(request).await.unwrap();
+            let outcome = call.await;
+            let now = stands(&calm, id).await;
+            match outcome {
+                Ok(got) => assert!(got == answer && now == after, "{case}: {got}, {now}"),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Unknown, "{case}: {error}");
+                    assert!(!again && (now == before || now == after), "{case}: {now}");
+                }
+            }
+            lost += 1;
+        }
+    }
+    println!("{lost} answers lost");
+}
+
+#[test]
+fn every_public_call_of_a_scheduler_is_a_write_or_a_read() {
+    let source = include_str!("schedule_crash.rs");
+    let reads = [
+        "at",
+        "after",
+        "cancel",
+        "new",
+        "keep_results",
+        "queue",
+        "status",
+        "list",
+        "tick",
+        "run_until",
+    ];
+    for method in support::public_methods("Scheduler") {
+        let name = method.trim_start_matches("Scheduler::");
+        let is_write = source.contains(&format!("\"{name}\" true: "))
+            || source.contains(&format!("\"{name}\" false: "));
+        assert!(is_write || reads.contains(&name), "{method} is neither");
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ pub fn public_methods(block: &str) -> BTreeSet<String> {
     let folder = match block {
         "Topic" | "Group" | "TopicDelivery" => "pubsub".to_owned(),
         "Delivery" => "queue".to_owned(),
+        "Scheduler" => "queue/schedule".to_owned(),
         _ => block.to_lowercase(),
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
