@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use futures_util::future::try_join_all;
@@ -15,7 +15,6 @@ use super::{
     scripts::{self, Due, Fire, Tick},
 };
 use crate::{
-    clock,
     error::Result,
     listen::{Heard, Listener},
     queue::{Queue, TaskId, record::Record},
@@ -116,8 +115,8 @@ impl Scheduler {
     /// # Errors
     /// As [`tick`](Self::tick).
     #[cfg(feature = "testing")]
-    pub async fn tick_at(&self, time: SystemTime) -> Result<Ticked> {
-        round(&self.queue, clock::millis(time).max(1)).await
+    pub async fn tick_at(&self, time: std::time::SystemTime) -> Result<Ticked> {
+        round(&self.queue, crate::clock::millis(time).max(1)).await
     }
 
     /// Enqueues what is due of the recurring tasks until the future ends, for a queue whose tasks are taken with

@@ -29,10 +29,10 @@ const LONGEST_EXPRESSION: usize = 256;
 /// use std::time::{Duration, SystemTime};
 /// use russet::Timetable;
 ///
-/// let at = |day, hour| SystemTime::UNIX_EPOCH + Duration::from_secs(3_600 * (24 * day + hour));
+/// let day = |days: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(86_400 * days);
 /// let weekdays = Timetable::cron("0 8 * * MON-FRI", "Asia/Shanghai")?;
-/// let times: Vec<_> = weekdays.after(at(0, 0)).take(3).collect(); // 1970-01-01 was a Thursday
-/// assert_eq!(times, [at(1, 0), at(4, 0), at(5, 0)]);              // 8 o'clock there is midnight in UTC
+/// let times: Vec<_> = weekdays.after(day(0)).take(3).collect(); // 1970-01-01 was a Thursday
+/// assert_eq!(times, [day(1), day(4), day(5)]);                  // 8 o'clock there is midnight in UTC
 /// # Ok(()) }
 /// ```
 ///
