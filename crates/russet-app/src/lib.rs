@@ -5,6 +5,7 @@
 //! - [`config`]: flags over environment over defaults.
 //! - [`redis_server`]: the private Redis server that `serve` starts when none is configured.
 //! - [`db`]: the record store.
+//! - [`jobs`]: what tasks do, and the worker that does them.
 //! - [`users`]: the users' records through the cache.
 //! - [`http`]: the routes; [`http::app`] makes the router that the tests call without a socket.
 //! - [`pages`]: the pages that people see, in two languages.
@@ -15,6 +16,7 @@ pub mod config;
 pub mod data_dir;
 pub mod db;
 pub mod http;
+pub mod jobs;
 pub mod pages;
 pub mod redis_server;
 pub mod secret_key;

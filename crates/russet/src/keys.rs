@@ -56,6 +56,8 @@
 
 use std::{fmt, sync::Arc};
 
+#[cfg(feature = "queue")]
+use crate::names::decode;
 use crate::{
     cluster_slot,
     error::Result,
@@ -144,6 +146,21 @@ impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.prefix)
     }
+}
+
+/// The pattern of all keys of a kind of object, for operators who look for them.
+#[cfg(feature = "queue")]
+pub(crate) fn all_of(namespace: &Namespace, kind: &str) -> String {
+    // No character of a pattern stands in an encoded namespace.
+    [namespace.as_str(), ":{", kind, ":*}:*"].concat()
+}
+
+/// The name of the object that a whole key is of, if it is of this kind.
+#[cfg(feature = "queue")]
+pub(crate) fn object_of(key: &str, kind: &str) -> Option<String> {
+    let (tag, _) = key.split_once(":{")?.1.split_once("}:")?;
+    let name = tag.strip_prefix(kind)?.strip_prefix(':')?;
+    decode(name)
 }
 
 /// Whether a whole key is of a kind that ends by a TTL; not for keys that this version does not know.
@@ -426,6 +443,17 @@ mod tests {
         ] {
             assert!(!must_expire(lasts), "{lasts}");
         }
+    }
+
+    #[test]
+    #[cfg(feature = "queue")]
+    fn an_object_is_found_by_its_keys() {
+        let slot = Slot::of(&namespace(), "queue", "a}:{b").unwrap();
+        let key = slot.key(&Part("ready:0".into()));
+        assert!(key.starts_with(all_of(&namespace(), "queue").split('*').next().unwrap()));
+        assert_eq!(object_of(&key, "queue").as_deref(), Some("a}:{b"));
+        assert_eq!(object_of(&key, "topic"), None);
+        assert_eq!(object_of("russet:other", "queue"), None);
     }
 
     #[test]

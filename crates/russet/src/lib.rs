@@ -147,9 +147,10 @@ pub use pubsub::{
 #[cfg(feature = "queue")]
 pub use queue::{
     Cancelled, DeadTask, Delivery, Effects, Enqueue, EnqueueMany, Enqueued, EnqueuedMany, Missed,
-    Peek, Queue, QueueBuilder, QueueCounts, QueueStats, RateLimit, Recurring, RecurringTask,
-    Registered, Rescheduled, Scheduler, Settled, Task, TaskContext, TaskDetails, TaskError, TaskId,
-    TaskPage, TaskState, TaskStatus, Ticked, Times, Timetable, Waited, Worker, WorkerBuilder,
+    Peek, Queue, QueueBuilder, QueueCounts, QueueNames, QueueStats, RateLimit, Recurring,
+    RecurringTask, Registered, Rescheduled, Scheduler, Settled, Task, TaskContext, TaskDetails,
+    TaskError, TaskId, TaskPage, TaskState, TaskStatus, Ticked, Times, Timetable, Waited, Worker,
+    WorkerBuilder,
 };
 #[cfg(feature = "ring")]
 pub use ring::HashRing;

@@ -1,6 +1,6 @@
 //! What a name may be, and how it is written into a key.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::error::{Error, Result};
 
@@ -32,6 +32,11 @@ pub(crate) fn encode(name: &str) -> String {
     utf8_percent_encode(name, ENCODED).to_string()
 }
 
+/// The name that stands in a key like this; none when it is not UTF-8.
+pub(crate) fn decode(encoded: &str) -> Option<String> {
+    percent_decode_str(encoded).decode_utf8().ok().map(Into::into)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +54,11 @@ mod tests {
         #[test]
         fn two_names_never_make_one_key(a in ".*", b in ".*") {
             prop_assert_eq!(a == b, encode(&a) == encode(&b));
+        }
+
+        #[test]
+        fn a_name_comes_back_from_its_key(name in ".*") {
+            prop_assert_eq!(decode(&encode(&name)), Some(name));
         }
 
         #[test]

@@ -170,6 +170,7 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "queue status": queue.status(id),
         "queue cancel": queue.cancel(id),
         "worker": work(russet, round),
+        "queue names": Queue::names(russet),
         "queue counts": queue.counts(),
         "queue peek": queue.peek(Peek::Ready, 0, 10),
         "queue waiting": queue.waiting::<Job>(),

@@ -56,6 +56,27 @@ async fn state(queue: &Queue, id: russet::TaskId) -> TaskState {
 }
 
 #[tokio::test]
+async fn a_look_finds_every_queue_of_the_namespace_and_nothing_else() {
+    let stage = stage().await;
+    assert_eq!(Queue::names(&stage.russet).await.unwrap().names, [""; 0]);
+    for name in ["mail", "a}:{b *?[x]", "邮件"] {
+        queue(&stage, name).enqueue(mail(1)).await.unwrap();
+    }
+    queue(&stage, "paused").pause().await.unwrap();
+    queue(&stage, "never").counts().await.unwrap();
+    #[cfg(feature = "leaderboard")]
+    russet::Leaderboard::builder(&stage.russet, "queue:x")
+        .build()
+        .unwrap()
+        .add("ada", 1.0)
+        .await
+        .unwrap();
+    let found = Queue::names(&stage.russet).await.unwrap();
+    assert_eq!(found.names, ["a}:{b *?[x]", "mail", "paused", "邮件"]);
+    assert!(found.is_complete);
+}
+
+#[tokio::test]
 async fn tasks_come_by_priority_and_in_their_order() {
     let stage = stage().await;
     let queue = queue(&stage, "order");

@@ -3,6 +3,7 @@
 mod milestones;
 #[cfg(feature = "mysql")]
 mod mysql;
+mod outbox;
 mod queued;
 mod sqlite;
 mod stale_copies;
@@ -18,6 +19,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use crate::Failure;
 
+pub use outbox::OutboxMessage;
 pub use queued::QueuedWrite;
 pub use stale_copies::Written;
 pub(crate) use users::now;
@@ -164,6 +166,8 @@ macro_rules! history {
                 "user_writes",
                 include_str!(concat!("migrations/", $folder, "/0004_user_writes.sql")),
             ),
+            (5, "outbox", include_str!(concat!("migrations/", $folder, "/0005_outbox.sql"))),
+            (6, "orders", include_str!(concat!("migrations/", $folder, "/0006_orders.sql"))),
         ])
     };
 }

@@ -14,6 +14,8 @@ mod fault;
 mod health;
 mod link;
 mod meter;
+#[cfg(feature = "queue")]
+mod objects;
 mod places;
 pub mod raw;
 mod router;

@@ -36,6 +36,7 @@ pub struct TopicBuilder<T, C = Json> {
     keep_for: Duration,
     keep_at_most: Option<u64>,
     max_message_bytes: usize,
+    label: Option<String>,
     message: PhantomData<fn() -> T>,
 }
 
@@ -53,6 +54,7 @@ impl<T> TopicBuilder<T> {
             keep_for: KEEP_FOR,
             keep_at_most: None,
             max_message_bytes: MAX_MESSAGE,
+            label: None,
             message: PhantomData,
         }
     }
@@ -61,8 +63,19 @@ impl<T> TopicBuilder<T> {
 impl<T, C: Codec> TopicBuilder<T, C> {
     /// How messages become bytes. [`Json`] unless set.
     pub fn codec<D: Codec>(self, codec: D) -> TopicBuilder<T, D> {
-        let Self { russet, name, keep_for, keep_at_most, max_message_bytes, message, .. } = self;
-        TopicBuilder { russet, name, codec, keep_for, keep_at_most, max_message_bytes, message }
+        let Self {
+            russet, name, keep_for, keep_at_most, max_message_bytes, label, message, ..
+        } = self;
+        TopicBuilder {
+            russet,
+            name,
+            codec,
+            keep_for,
+            keep_at_most,
+            max_message_bytes,
+            label,
+            message,
+        }
     }
 
     /// How long a message is kept, read or not, 1 ms to 100 years. Later publishing drops what is older, up to 1,000
@@ -86,6 +99,13 @@ impl<T, C: Codec> TopicBuilder<T, C> {
         self
     }
 
+    /// What the topic is called in the metrics. Topics that are made by the thousand, or named by strangers, share one: each
+    /// label lives as long as the process. The topic's own name unless set.
+    pub fn metrics_label(mut self, label: &str) -> Self {
+        self.label = Some(label.to_owned());
+        self
+    }
+
     /// Checks the settings and makes the handle; nothing is sent.
     ///
     /// # Errors
@@ -99,7 +119,7 @@ impl<T, C: Codec> TopicBuilder<T, C> {
             )));
         }
         check_message_limit(self.max_message_bytes)?;
-        let name = self.name;
+        let name = self.label.unwrap_or(self.name);
         let inner = Inner {
             published: metrics::counter!("russet_topic_published_total", "topic" => name.clone()),
             delivered: metrics::counter!("russet_topic_delivered_total", "topic" => name.clone()),

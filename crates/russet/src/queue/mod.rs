@@ -11,6 +11,7 @@ mod enqueue;
 mod enqueue_many;
 mod lease;
 mod limit;
+mod list;
 mod options;
 mod peek;
 mod receive;
@@ -35,6 +36,7 @@ pub use effects::Effects;
 pub use enqueue::{Enqueue, Enqueued};
 pub use enqueue_many::{EnqueueMany, EnqueuedMany};
 pub use limit::RateLimit;
+pub use list::QueueNames;
 pub use peek::{Peek, TaskDetails, TaskPage};
 pub use schedule::{
     Missed, Recurring, RecurringTask, Registered, Rescheduled, Scheduler, Ticked, Timetable,
