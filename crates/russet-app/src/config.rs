@@ -1,5 +1,6 @@
 //! Flags over environment over defaults.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -93,6 +94,25 @@ impl RedisArgs {
             }
             server
         }))
+    }
+}
+
+impl RedisArgs {
+    /// The same for another process, by its environment: others cannot read the passwords there.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let text = |name, value: &Option<String>| Some((name, value.clone()?.into()));
+        let file = |name, path: &Option<PathBuf>| {
+            Some((name, std::path::absolute(path.as_ref()?).ok()?.into()))
+        };
+        [
+            text("REDIS_URL", &self.redis_url),
+            file("REDIS_CA_FILE", &self.redis_ca_file),
+            file("REDIS_CERT_FILE", &self.redis_cert_file),
+            file("REDIS_KEY_FILE", &self.redis_key_file),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 }
 

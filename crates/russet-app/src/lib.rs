@@ -1,22 +1,26 @@
 //! The program `russet`: a web application on Redis and SQL, complete in one command.
 //!
-//! - [`cli`]: the commands, `serve`, `seed`, `bench` and `doctor`.
+//! - [`cli`]: the commands, `serve`, `worker`, `queue`, `seed`, `bench` and `doctor`.
 //! - [`mod@bench`]: what each block costs, beside the raw commands of the server.
 //! - [`config`]: flags over environment over defaults.
 //! - [`redis_server`]: the private Redis server that `serve` starts when none is configured.
 //! - [`db`]: the record store.
+//! - [`chat`]: rooms to talk in.
 //! - [`jobs`]: what tasks do, and the worker that does them.
 //! - [`users`]: the users' records through the cache.
+//! - [`killed_worker`]: a worker process is killed, and its tasks come back.
 //! - [`http`]: the routes; [`http::app`] makes the router that the tests call without a socket.
 //! - [`pages`]: the pages that people see, in two languages.
 
 pub mod bench;
+pub mod chat;
 pub mod cli;
 pub mod config;
 pub mod data_dir;
 pub mod db;
 pub mod http;
 pub mod jobs;
+pub mod killed_worker;
 pub mod pages;
 pub mod redis_server;
 pub mod secret_key;

@@ -1,9 +1,14 @@
 //! What every handler works with.
 
-use russet::{Counters, Leaderboard, Russet};
+use std::sync::Arc;
 
+use russet::{Counters, Leaderboard, Queue, Russet, Worker};
+
+use crate::chat::Chat;
 use crate::db::Database;
 use crate::http::demo::Demo;
+use crate::jobs::{self, Work};
+use crate::killed_worker::KilledWorker;
 use crate::users::{Users, UsersSettings};
 
 /// Handles to the stores and the blocks on them. A cheap clone.
@@ -19,8 +24,16 @@ pub struct AppState {
     pub views: Counters,
     /// The game's scores.
     pub board: Leaderboard,
-    /// The demonstration on the home page.
+    /// The application's tasks.
+    pub tasks: Queue,
+    /// The worker of this process, if there is one; it is [`run`](Worker::run_until) by whoever made it.
+    pub worker: Option<Arc<Worker<Work>>>,
+    /// The rooms to talk in.
+    pub chat: Chat,
+    /// The demonstration of the cache on the home page.
     pub demo: Demo,
+    /// The demonstration of the queue on the home page.
+    pub killed_worker: KilledWorker,
 }
 
 /// The most players that the leaderboard keeps; the lowest fall off.
@@ -48,6 +61,10 @@ impl AppState {
             users: Users::new(&russet, db.clone(), settings)?,
             views: Counters::builder(&russet, "site").build()?,
             board: Leaderboard::builder(&russet, "game").max_size(MOST_PLAYERS).build()?,
+            tasks: jobs::queue(&russet)?,
+            worker: None,
+            chat: Chat::new(&russet)?,
+            killed_worker: KilledWorker::new(&russet)?,
             demo: Demo::new(&russet, db.clone())?,
             russet,
             db,

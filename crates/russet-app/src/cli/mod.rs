@@ -2,8 +2,10 @@
 
 mod bench;
 mod doctor;
+mod queue;
 mod seed;
 mod serve;
+mod worker;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -28,6 +30,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Worker(worker::Worker),
+    Queue(queue::QueueCommand),
     Seed(seed::Seed),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
@@ -40,8 +44,8 @@ pub fn main() -> ExitCode {
     let debug = cli.debug || debug_wanted(std::env::var("DEBUG").ok().as_deref());
     start_logging(match cli.command {
         _ if debug => "info,russet=debug,russet_axum=debug,russet_app=debug",
-        // The servers of a benchmark come and go, and the doctor says itself what it meets.
-        Command::Bench(_) | Command::Doctor(_) => "error",
+        // The servers of a benchmark come and go, and the others say themselves what they meet.
+        Command::Bench(_) | Command::Doctor(_) | Command::Queue(_) => "error",
         _ => "info",
     });
     let runtime = match tokio::runtime::Runtime::new() {
@@ -51,6 +55,8 @@ pub fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match cli.command {
             Command::Serve(serve) => serve.run().await.map(|()| ExitCode::SUCCESS),
+            Command::Worker(worker) => worker.run().await.map(|()| ExitCode::SUCCESS),
+            Command::Queue(queue) => queue.run().await,
             Command::Seed(seed) => seed.run().await.map(|()| ExitCode::SUCCESS),
             Command::Bench(bench) => bench.run().await.map(|()| ExitCode::SUCCESS),
             Command::Doctor(doctor) => doctor.run().await,

@@ -1,17 +1,21 @@
 //! `russet serve`: the application.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use russet_axum::Server;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::stop_signal;
 use crate::config::{self, StoreArgs};
 use crate::data_dir::DataDir;
 use crate::db::Database;
+use crate::jobs::{self, Files, Work};
+use crate::killed_worker::Launcher;
 use crate::redis_server::PrivateServer;
 use crate::secret_key::SecretKey;
 use crate::users::{UserWrites, UsersSettings};
@@ -56,6 +60,10 @@ pub(super) struct Serve {
         default_value_t
     )]
     user_writes: UserWrites,
+
+    /// How many tasks it works on at the same time; 0 for none, when `russet worker` does that
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=10_000))]
+    concurrency: u64,
 }
 
 impl Serve {
@@ -88,15 +96,35 @@ impl Serve {
                 (None, None) => return Err("no Redis server is configured".into()),
             };
             let settings = UsersSettings { writes: self.user_writes, ..UsersSettings::default() };
-            let state = AppState::with_users(builder.connect_lazily()?, db.clone(), settings)?;
+            let mut state = AppState::with_users(builder.connect_lazily()?, db.clone(), settings)?;
+            let launcher = self.launcher(data.path())?;
+            state.killed_worker = state.killed_worker.with_launcher(launcher);
+            let files = Files::open(data.path())?;
+            if self.concurrency > 0 {
+                let work = Work::new(db.clone(), files);
+                let worker = jobs::worker(&state.tasks, work, usize::try_from(self.concurrency)?)?;
+                state.worker = Some(Arc::new(worker));
+            }
             state.users.recover().await?;
             let rebuilder = state.users.keep_ids()?;
             greet(&state, listener.local_addr()?, private.as_ref()).await;
             seed::first_start(&state).await;
+            let end = CancellationToken::new();
+            let working = state.worker.clone().map(|worker| {
+                let end = end.clone();
+                tokio::spawn(async move { worker.run_until(end.cancelled()).await })
+            });
+            let stop = async {
+                stop.await.unwrap_or_default();
+                // What goes on by itself ends first: it would be waited for.
+                tokio::join!(state.chat.close(), state.killed_worker.close());
+            };
             let server = Server::new().max_body_bytes(LONGEST_BODY);
-            server
-                .serve(listener, http::app(state.clone()), async { stop.await.unwrap_or_default() })
-                .await;
+            server.serve(listener, http::app(state.clone()), stop).await;
+            end.cancel();
+            if let Some(working) = working {
+                working.await??;
+            }
             state.users.close(DRAIN).await;
             drop(rebuilder);
             state.russet.close().await;
@@ -109,6 +137,16 @@ impl Serve {
             private.stop().await;
         }
         served
+    }
+}
+
+impl Serve {
+    /// How the home page's demonstration starts a worker: this program, on the same stores.
+    fn launcher(&self, data_dir: &Path) -> Result<Launcher, Failure> {
+        let program = std::env::current_exe()
+            .map_err(|error| format!("this program cannot be found: {error}"))?;
+        let arguments = [Path::new("--data-dir"), data_dir];
+        Ok(Launcher::new(program, arguments, self.stores.redis.environment()))
     }
 }
 

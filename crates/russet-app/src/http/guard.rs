@@ -32,12 +32,12 @@ pub async fn harden(request: Request, next: Next) -> Response {
 
 /// Middleware: refuses requests that a page of another site makes the browser send, with 403.
 ///
-/// Writes from another origin, and everything under a host name that is not this machine's: a name on the
+/// Writes from another origin and WebSockets, which a browser opens to any host; and everything under a host name that is not this machine's: a name on the
 /// internet that resolves to loopback would be the same origin to the browser (DNS rebinding).
 pub async fn refuse_other_sites(request: Request, next: Next) -> Response {
     let refusal = if !is_loopback_host(request.headers()) {
         Some("this server answers to localhost and loopback addresses only")
-    } else if !request.method().is_safe() && is_cross_site(request.headers()) {
+    } else if is_sensitive(&request) && is_cross_site(request.headers()) {
         Some("pages of other sites must not change anything here")
     } else {
         None
@@ -46,6 +46,11 @@ pub async fn refuse_other_sites(request: Request, next: Next) -> Response {
         Some(why) => ApiError::new(StatusCode::FORBIDDEN, why).into_response(),
         None => next.run(request).await,
     }
+}
+
+/// Whether another site must not make a browser send it.
+fn is_sensitive(request: &Request) -> bool {
+    !request.method().is_safe() || request.headers().contains_key(header::UPGRADE)
 }
 
 fn is_loopback_host(headers: &HeaderMap) -> bool {

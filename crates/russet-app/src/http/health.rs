@@ -23,18 +23,20 @@ pub async fn alive() -> Json<Status> {
     Json(Status { status: "alive" })
 }
 
-/// Whether every route can be served: Redis and the database both answer.
+/// Whether every route can be served: Redis and the database both answer, and this process's worker works.
 #[utoipa::path(get, path = "/readyz", tag = "operation", responses(
-    (status = 200, description = "Both answer", body = Status),
+    (status = 200, description = "They do", body = Status),
     (status = 503, description = "The text says what is away", body = ErrorBody),
 ))]
 pub async fn ready(State(app): State<AppState>) -> Result<Json<Status>, ApiError> {
     let (redis, database) = tokio::join!(app.russet.health(), app.db.ping());
-    let reasons: Vec<_> = [
+    let worker = app.worker.is_some_and(|worker| !worker.is_alive());
+    let reasons: Vec<(String, _)> = [
         redis.err().map(|error| (error.to_string(), "the Redis server is away")),
         database.err().map(|error| (error.to_string(), "the database is away")),
     ]
     .into_iter()
+    .chain([worker.then(|| ("no claim loop has turned".into(), "the worker does not work"))])
     .flatten()
     .collect();
     if reasons.is_empty() {

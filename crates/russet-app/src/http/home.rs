@@ -9,7 +9,7 @@ use russet_axum::extract::{Path, Query};
 
 use super::{overview, views};
 use crate::AppState;
-use crate::pages::{self, Choice, Docs, Home, Preferences};
+use crate::pages::{self, Choice, Docs, Home, Preferences, Talk};
 
 /// `/`: what runs, and each part of it to try. Counts one page view.
 pub async fn home(
@@ -28,6 +28,19 @@ pub async fn home(
         app.users.list(0, 1).await.ok().and_then(|users| Some(users.first()?.id)).unwrap_or(1);
     let query_ms = app.demo.query_ms();
     page(&Home { t: prefs.messages(), prefs, now, first_user, query_ms })
+}
+
+/// `/chat`: rooms to talk in.
+pub async fn chat(
+    Query(choice): Query<Choice>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    if let Some(redirect) = remember(choice, &uri) {
+        return Ok(redirect);
+    }
+    let prefs = Preferences::of(&headers);
+    page(&Talk { t: prefs.messages(), prefs })
 }
 
 /// `/docs`: the API, rendered from its own document.

@@ -1,13 +1,16 @@
 //! The routes.
 
+pub mod chat;
 pub mod demo;
 pub mod guard;
 pub mod health;
 pub mod home;
+pub mod killed_worker;
 pub mod leaderboard;
 pub mod metrics;
 pub mod openapi;
 pub mod overview;
+pub mod tasks;
 pub mod users;
 pub mod views;
 
@@ -45,8 +48,13 @@ pub fn api() -> Vec<(&'static str, MethodRouter<AppState>)> {
         // A player may be called "update".
         ("/api/leaderboard/update", post(leaderboard::update).get(leaderboard::standing_of_update)),
         ("/api/leaderboard/{player}", get(leaderboard::standing)),
+        ("/api/tasks", get(tasks::look).post(tasks::create)),
+        ("/api/tasks/{id}", get(tasks::find).delete(tasks::cancel)),
+        ("/api/chat/{room}/messages", get(chat::messages)),
+        ("/api/chat/{room}/ws", get(chat::join)),
         ("/api/overview", get(overview::overview)),
         ("/api/demo/cold_key", post(demo::cold_key)),
+        ("/api/demo/killed_worker", get(killed_worker::show).post(killed_worker::start)),
         ("/healthz", get(health::alive)),
         ("/readyz", get(health::ready)),
         ("/metrics", get(metrics::render)),
@@ -57,6 +65,7 @@ pub fn api() -> Vec<(&'static str, MethodRouter<AppState>)> {
 fn pages() -> Vec<(&'static str, MethodRouter<AppState>)> {
     vec![
         ("/", get(home::home)),
+        ("/chat", get(home::chat)),
         ("/docs", get(home::docs)),
         ("/openapi.json", get(openapi::document)),
         ("/assets/{file}", get(home::asset)),

@@ -4,26 +4,32 @@ use russet_axum::extract::Json;
 use serde::Serialize;
 use utoipa::{IntoResponses, OpenApi, ToSchema};
 
-use super::{demo, health, leaderboard, metrics, overview, users, views};
+use super::{
+    chat, demo, health, killed_worker, leaderboard, metrics, overview, tasks, users, views,
+};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "russet",
-        description = "Users in SQL behind a cache, page views and a leaderboard in Redis.",
+        description = "Users in SQL behind a cache; page views, a leaderboard, tasks and chat rooms in Redis.",
     ),
     paths(
         users::list, users::create, users::find, users::put, users::delete,
         views::count,
         leaderboard::top, leaderboard::update, leaderboard::standing, leaderboard::standing_of_update,
+        tasks::look, tasks::create, tasks::find, tasks::cancel,
+        chat::messages, chat::join,
         overview::overview,
-        demo::cold_key,
+        demo::cold_key, killed_worker::start, killed_worker::show,
         health::alive, health::ready, metrics::render,
     ),
     tags(
         (name = "users", description = "Records in SQL, read through the cache"),
         (name = "statistics", description = "Page views and the leaderboard, in Redis"),
-        (name = "demonstration", description = "What the cache does, measured"),
+        (name = "tasks", description = "Work for later, by whatever worker is free"),
+        (name = "chat", description = "Rooms, live and kept"),
+        (name = "demonstration", description = "What the cache and the queue do, measured"),
         (name = "operation", description = "Health and figures"),
     ),
 )]

@@ -163,6 +163,56 @@ cold.querySelector("button").addEventListener("click", async ({ target: button }
   button.disabled = false;
 });
 
+// ---- a worker is killed ----
+
+const kill = byId("kill");
+const [workersList, tasksList] = [kill.querySelector(".workers"), kill.querySelector(".tasks")];
+const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+
+const showKill = ({ workers, tasks, held, back_ms: back, error }) => {
+  const processes = workers.map(({ pid, state }) => {
+    const line = element("li", "", state);
+    line.append(element("span", kill.dataset.pid.replace("{pid}", pid)), " ", element("strong", kill.dataset[state]));
+    return line;
+  });
+  workersList.replaceChildren(...processes);
+  tasksList.replaceChildren(...tasks.map(({ state, attempts }, number) => {
+    const shown = state === "done" && attempts > 1 ? "again" : state;
+    const cell = element("li", number + 1, shown);
+    cell.title = `${kill.dataset.task} ${number + 1}: ${kill.dataset[shown]}`;
+    cell.append(element("span", `, ${kill.dataset[shown]}`, "unseen"));
+    return cell;
+  }));
+  for (const part of [workersList, tasksList, kill.querySelector(".legend")]) part.hidden = tasks.length === 0;
+  const message = kill.querySelector(".message");
+  if (error) {
+    message.textContent = `${kill.dataset.failed} ${error}`;
+  } else if (back !== null) {
+    message.textContent = (held === 1 ? kill.dataset.backOne : kill.dataset.back)
+      .replace("{held}", held).replace("{seconds}", (back / 1000).toFixed(1));
+  } else {
+    message.textContent = "";
+  }
+};
+
+kill.querySelector("button").addEventListener("click", async ({ target: button }) => {
+  button.disabled = true;
+  try {
+    const { answer, body } = await post("/api/demo/killed_worker", {});
+    if (!answer.ok) throw new Error(body.error);
+    let now = body;
+    showKill(now);
+    while (["working", "killed"].includes(now.phase)) {
+      await wait(200);
+      ({ body: now } = await send("/api/demo/killed_worker"));
+      showKill(now);
+    }
+  } catch (error) {
+    kill.querySelector(".message").textContent = `${kill.dataset.failed} ${error.message}`;
+  }
+  button.disabled = false;
+});
+
 // ---- leaderboard ----
 
 board.querySelector("form").addEventListener("submit", async (event) => {

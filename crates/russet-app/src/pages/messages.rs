@@ -24,6 +24,7 @@ catalogue! {
     tagline: "The application layer on top of Redis", "Redis 之上的应用层";
     skip: "Skip to the content", "跳到正文";
     home: "Home", "首页";
+    chat: "Chat", "聊天";
     docs: "API", "接口文档";
     other_language: "中文", "English";
     switch_theme: "Switch between light and dark", "切换浅色与深色";
@@ -71,6 +72,38 @@ catalogue! {
     cold_late: "{n} of them came only after the first result had been cached.", "其中 {n} 个到来时，第一个结果已在缓存中。";
     query: "SQL query", "次 SQL 查询";
     queries: "SQL queries", "次 SQL 查询";
+
+    kill: "Kill a worker", "杀死一个工作进程";
+    kill_note: "A process of its own works on twelve tasks, four at a time. In the middle of them it is ended by SIGKILL, which no process can catch. What it held is lost only until its lease of two seconds ends; then another process does it.", "一个独立的进程处理十二个任务，每次四个。进行到一半时，它被 SIGKILL 结束，没有进程能拦截这个信号。它手里的任务只丢失到两秒的租约到期，随后由另一个进程完成。";
+    kill_run: "Start, and kill it", "启动并杀死它";
+    kill_pid: "process {pid}", "进程 {pid}";
+    kill_working: "works", "工作中";
+    kill_killed: "killed by SIGKILL", "已被 SIGKILL 杀死";
+    kill_stopped: "finished", "已完成";
+    kill_waiting: "waiting", "等待";
+    kill_running: "running", "执行中";
+    kill_lost: "held by the dead process", "在已死进程手中";
+    kill_done: "done", "完成";
+    kill_again: "done at the second attempt", "第二次执行完成";
+    kill_back: "{held} tasks were with the dead process; after {seconds} s the last of them was with another one. None is lost.", "已死进程手中有 {held} 个任务；{seconds} 秒后，最后一个也到了另一个进程手中，没有任务丢失。";
+    kill_back_one: "One task was with the dead process; after {seconds} s it was with another one. None is lost.", "已死进程手中有 1 个任务；{seconds} 秒后到了另一个进程手中，没有任务丢失。";
+    task: "Task", "任务";
+
+    talk_lead: "Messages are kept in Redis and told to everybody who is here, whichever server process they are connected to.", "消息保存在 Redis 中，并告知在场的每个人，无论他们连接到哪个服务器进程。";
+    talk_name: "Your name", "你的名字";
+    talk_room: "Room", "聊天室";
+    talk_room_note: "Letters a to z, digits and -", "小写字母、数字和 -";
+    talk_join: "Join", "加入";
+    talk_leave: "Leave", "离开";
+    talk_text: "Message", "消息";
+    talk_say: "Send", "发送";
+    talk_earlier: "Earlier messages", "更早的消息";
+    talk_empty: "Nobody has said anything here yet.", "这里还没有人说话。";
+    talk_connecting: "Connecting …", "连接中……";
+    talk_here: "You are in the room {room}.", "你在聊天室 {room} 中。";
+    talk_lost: "The connection is lost. Trying again …", "连接已断开，正在重试……";
+    talk_gap: "The connection to Redis was lost for a while; what was said meanwhile has been read again.", "与 Redis 的连接曾经断开，期间的消息已重新读取。";
+    talk_needs_script: "The chat needs JavaScript.", "聊天需要 JavaScript。";
 
     leaderboard: "Leaderboard", "排行榜";
     leaderboard_note: "Every change is one atomic step: score, rank and the board's size.", "每次变更都是一个原子步骤：分数、名次和榜单大小。";

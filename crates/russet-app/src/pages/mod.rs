@@ -27,6 +27,14 @@ pub(crate) struct Home {
     pub(crate) query_ms: u64,
 }
 
+/// `/chat`.
+#[derive(Template)]
+#[template(path = "chat.html")]
+pub(crate) struct Talk {
+    pub(crate) t: &'static Messages,
+    pub(crate) prefs: Preferences,
+}
+
 /// `/docs`.
 #[derive(Template)]
 #[template(path = "docs.html")]
@@ -41,6 +49,7 @@ pub(crate) fn asset(name: &str) -> Option<(&'static str, &'static str)> {
     Some(match name {
         "style.css" => ("text/css; charset=utf-8", include_str!("style.css")),
         "page.js" => (SCRIPT, include_str!("page.js")),
+        "chat.js" => (SCRIPT, include_str!("chat.js")),
         "home.js" => (SCRIPT, include_str!("home.js")),
         "docs.js" => (SCRIPT, include_str!("docs.js")),
         "apple.svg" => ("image/svg+xml", include_str!("apple.svg")),

@@ -18,10 +18,9 @@ use axum::extract::{ConnectInfo, DefaultBodyLimit};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
@@ -169,6 +168,9 @@ impl Server {
     /// finish within the shutdown deadline, and cuts the rest.
     ///
     /// The client's address is in the request's extensions as `ConnectInfo<SocketAddr>`.
+    ///
+    /// A connection that a handler upgrades, to a WebSocket, is the handler's own from then on: it counts no more among the
+    /// connections, and is neither waited for nor cut at the end. Its writes still end by the write timeout.
     pub async fn serve(
         &self,
         listener: TcpListener,
@@ -176,7 +178,7 @@ impl Server {
         stop: impl Future<Output = ()>,
     ) -> Closed {
         let app = app.layer(DefaultBodyLimit::disable());
-        let graceful = GracefulShutdown::new();
+        let (closing, open) = watch::channel(());
         let permits = Arc::new(Semaphore::new(self.max_connections));
         let mut connections = JoinSet::new();
         tokio::pin!(stop);
@@ -191,14 +193,15 @@ impl Server {
                 peer,
                 permit,
                 app.clone(),
-                graceful.watcher(),
+                open.clone(),
             ));
         }
         drop(listener);
-        if tokio::time::timeout(self.shutdown_deadline, graceful.shutdown()).await.is_ok() {
+        closing.send_replace(());
+        let all = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.shutdown_deadline, all).await.is_ok() {
             return Closed { cut: 0 };
         }
-        while connections.try_join_next().is_some() {}
         let cut = connections.len();
         tracing::warn!(cut, "requests were still running at the shutdown deadline");
         connections.shutdown().await;
@@ -211,7 +214,7 @@ impl Server {
         peer: SocketAddr,
         _permit: OwnedSemaphorePermit,
         app: Router,
-        watcher: Watcher,
+        mut open: watch::Receiver<()>,
     ) {
         // Answers are small and complete: waiting to fill a packet only delays them.
         if let Err(error) = stream.set_nodelay(true) {
@@ -230,8 +233,18 @@ impl Server {
             .max_header_size(self.max_head_bytes)
             .max_buf_size(self.max_head_bytes.max(SMALLEST_BUFFER))
             .max_headers(self.max_headers)
-            .serve_connection(io, TowerToHyperService::new(service));
-        if let Err(error) = watcher.watch(connection).await {
+            .serve_connection(io, TowerToHyperService::new(service))
+            .with_upgrades();
+        tokio::pin!(connection);
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            // Told once; a request that is under way is answered first.
+            _ = open.changed() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
             tracing::debug!(%error, %peer, "a connection ended early");
         }
     }

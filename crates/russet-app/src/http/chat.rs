@@ -1,0 +1,261 @@
+//! `/api/chat/…`: the rooms' history, and the conversation over a WebSocket.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade, close_code};
+use axum::response::Response;
+use russet::{Event, MessageId, Subscription};
+use russet_axum::ApiError;
+use russet_axum::extract::{Json, Path, Query};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use utoipa::IntoParams;
+
+use super::openapi::ErrorBody;
+use crate::AppState;
+use crate::chat::{Chat, Message, Name, Pace, Place, Room, Text};
+
+/// The history that a conversation begins with.
+const RECENT: usize = 50;
+/// The largest frame of a client: a text of 1,000 characters, with room.
+const LONGEST_FRAME: usize = 8 * 1024;
+/// How often a silent client is asked for a sign of life, and after how long without one it is given up.
+const ASK: Duration = Duration::from_secs(20);
+const GIVE_UP: Duration = Duration::from_secs(60);
+/// How long a client may leave a frame unread.
+const READ: Duration = Duration::from_secs(10);
+/// Who goes on talking after so many refusals in a row is cut off.
+const PATIENCE: u32 = 100;
+
+/// Which part of a room's history.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Page {
+    /// How many messages at most. Default 50.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<usize>,
+    /// Only messages before the one with this id.
+    before: Option<String>,
+}
+
+/// Who talks.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Who {
+    /// 1 to 40 characters on one line.
+    #[param(required = true, value_type = String)]
+    name: Option<String>,
+}
+
+/// A word of the server.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Word<'a> {
+    /// The newest messages, the oldest of them first: at the beginning, and after a gap.
+    History { messages: &'a [Message] },
+    /// Somebody said this. It may come twice; the id tells.
+    Message(&'a Message),
+    /// Messages were missed: the history follows.
+    Gap,
+    /// What the client sent was not taken.
+    Error { error: &'a str },
+}
+
+/// What a client says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Said {
+    text: String,
+}
+
+/// The newest messages of a room, the oldest of them first.
+#[utoipa::path(get, path = "/api/chat/{room}/messages", tag = "chat",
+    params(("room" = String, Path, description = "1 to 40 of the characters a-z, 0-9 and -", example = "lobby"), Page),
+    responses(
+        (status = 200, description = "The messages; none in a room that nobody has spoken in", body = [Message]),
+        (status = 400, description = "Not a room, or a parameter is wrong", body = ErrorBody),
+        (status = 503, description = "Redis is away", body = ErrorBody),
+    ))]
+pub async fn messages(
+    State(app): State<AppState>,
+    Path(room): Path<String>,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<Message>>, ApiError> {
+    let room: Room = room.parse().map_err(ApiError::bad_request)?;
+    let limit = page.limit.unwrap_or(RECENT);
+    if !(1..=100).contains(&limit) {
+        return Err(ApiError::bad_request("limit must be 1 to 100"));
+    }
+    let before = page.before.map(|id| id.parse::<MessageId>()).transpose();
+    let before = before.map_err(|_| ApiError::bad_request("before is no id of a message"))?;
+    Ok(Json(app.chat.history(&room, limit, before).await?))
+}
+
+/// Joins a room: a WebSocket.
+///
+/// The client sends `{"text": "…"}`. The server sends `{"type": "history", "messages": […]}` at the beginning, `{"type":
+/// "message", "id": "…", "at": …, "name": "…", "text": "…"}` for what is said, `{"type": "gap"}` and the history again when
+/// something was missed, and `{"type": "error", "error": "…"}` for what it does not take. A message may come twice; its id
+/// tells.
+#[utoipa::path(get, path = "/api/chat/{room}/ws", tag = "chat",
+    params(("room" = String, Path, description = "1 to 40 of the characters a-z, 0-9 and -", example = "lobby"), Who),
+    responses(
+        (status = 101, description = "The connection is a WebSocket from now on"),
+        (status = 400, description = "Not a room, not a name, or not a request for a WebSocket", body = ErrorBody),
+        (status = 503, description = "Redis is away, or there are too many conversations", body = ErrorBody),
+    ))]
+pub async fn join(
+    State(app): State<AppState>,
+    Path(room): Path<String>,
+    Query(who): Query<Who>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, ApiError> {
+    let room: Room = room.parse().map_err(ApiError::bad_request)?;
+    let name: Name = who.name.unwrap_or_default().parse().map_err(ApiError::bad_request)?;
+    let upgrade = upgrade.map_err(|rejection| {
+        ApiError::bad_request("this route speaks WebSocket only").caused_by(rejection)
+    })?;
+    let chat = app.chat;
+    let place = chat.place();
+    let place =
+        place.ok_or_else(|| ApiError::unavailable("there are too many conversations here"))?;
+    // Before the history is read: what is said in between comes twice, and nothing is missed.
+    let heard = chat.listen(&room).await?;
+    let upgrade = upgrade.max_message_size(LONGEST_FRAME).max_frame_size(LONGEST_FRAME);
+    Ok(upgrade.on_upgrade(async move |socket| {
+        let rooms = chat.clone();
+        let conversation = Conversation { socket, chat, room, name, pace: Pace::new(), refused: 0 };
+        rooms.converse(conversation.run(heard, place));
+    }))
+}
+
+/// One client in one room.
+struct Conversation {
+    socket: WebSocket,
+    chat: Chat,
+    room: Room,
+    name: Name,
+    pace: Pace,
+    /// How many messages in a row were not taken.
+    refused: u32,
+}
+
+/// Why a conversation ends, as the client is told.
+struct End(u16, &'static str);
+
+/// The client is gone: there is nobody to tell.
+const GONE: End = End(close_code::NORMAL, "");
+
+impl Conversation {
+    async fn run(mut self, heard: Subscription<Message>, _place: Place) {
+        let End(code, reason) = match self.talk(heard).await {
+            Err(end) => end,
+            Ok(never) => match never {},
+        };
+        let frame = CloseFrame { code, reason: reason.into() };
+        let _ = timeout(READ, self.socket.send(Frame::Close(Some(frame)))).await;
+    }
+
+    async fn talk(
+        &mut self,
+        mut heard: Subscription<Message>,
+    ) -> Result<std::convert::Infallible, End> {
+        let chat = self.chat.clone();
+        let mut ask = interval(ASK);
+        ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_sign = Instant::now();
+        self.tell_history().await?;
+        loop {
+            tokio::select! {
+                () = chat.closed() => return Err(End(close_code::AWAY, "the server stops")),
+                event = heard.next() => match event {
+                    Some(Event::Message(message)) => self.tell(&Word::Message(&message)).await?,
+                    Some(Event::Gap | Event::Lagged(_)) => {
+                        self.tell(&Word::Gap).await?;
+                        self.tell_history().await?;
+                    }
+                    // What another version said.
+                    Some(_) => {}
+                    None => return Err(End(close_code::ERROR, "the rooms are closed")),
+                },
+                frame = self.socket.recv() => {
+                    last_sign = Instant::now();
+                    match frame {
+                        Some(Ok(Frame::Text(text))) => self.take(text.as_str()).await?,
+                        Some(Ok(Frame::Binary(_))) => {
+                            return Err(End(close_code::UNSUPPORTED, "only text is taken"));
+                        }
+                        // Pings are answered below.
+                        Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => {}
+                        Some(Ok(Frame::Close(_)) | Err(_)) | None => return Err(GONE),
+                    }
+                },
+                _ = ask.tick() => {
+                    if last_sign.elapsed() > GIVE_UP {
+                        return Err(GONE);
+                    }
+                    self.send(Frame::Ping(Default::default())).await?;
+                }
+            }
+        }
+    }
+
+    /// Takes what the client said, or tells it why not.
+    async fn take(&mut self, frame: &str) -> Result<(), End> {
+        let said: Result<Text, String> = match serde_json::from_str::<Said>(frame) {
+            Ok(said) => said.text.parse().map_err(str::to_owned),
+            Err(error) => Err(format!("this is no message: {error}")),
+        };
+        let said = match (self.pace.step(), said) {
+            (Err(wait), _) => {
+                Err(format!("too fast: wait {:.1} seconds", wait.as_secs_f64().max(0.1)))
+            }
+            (Ok(()), said) => said,
+        };
+        let said = match said {
+            Ok(text) => self.chat.say(&self.room, &self.name, text).await.map_err(|error| {
+                tracing::debug!(%error, "a message of the chat was not kept");
+                ApiError::from(error).to_string()
+            }),
+            Err(error) => Err(error),
+        };
+        match said {
+            Ok(message) => {
+                self.refused = 0;
+                self.tell(&Word::Message(&message)).await
+            }
+            Err(error) => {
+                self.refused += 1;
+                if self.refused > PATIENCE {
+                    return Err(End(close_code::POLICY, "too many messages were not taken"));
+                }
+                self.tell(&Word::Error { error: &error }).await
+            }
+        }
+    }
+
+    async fn tell_history(&mut self) -> Result<(), End> {
+        match self.chat.history(&self.room, RECENT, None).await {
+            Ok(messages) => self.tell(&Word::History { messages: &messages }).await,
+            // When the server is back there is another gap, and the history is read again.
+            Err(error) => {
+                self.tell(&Word::Error { error: &ApiError::from(error).to_string() }).await
+            }
+        }
+    }
+
+    async fn tell(&mut self, word: &Word<'_>) -> Result<(), End> {
+        let text = serde_json::to_string(word)
+            .map_err(|_| End(close_code::ERROR, "a message cannot be written"))?;
+        self.send(Frame::Text(text.into())).await
+    }
+
+    async fn send(&mut self, frame: Frame) -> Result<(), End> {
+        match timeout(READ, self.socket.send(frame)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(GONE),
+        }
+    }
+}
