@@ -44,22 +44,23 @@ pub struct StoreArgs {
 #[derive(Debug, Clone, Args)]
 pub struct RedisArgs {
     /// Folder for everything kept on disk: database, private Redis server, secret key
-    #[arg(long, value_name = "FOLDER", default_value = "./russet-data")]
+    #[arg(long, global = true, value_name = "FOLDER", default_value = "./russet-data")]
     pub data_dir: PathBuf,
 
     /// The Redis or Valkey servers: redis://[user:password@]host[:port][/db], unix:///path,
     /// redis+sentinel://host,host/name or redis+cluster://host,host; rediss… speaks TLS.
     /// Without one, a private server is started in the data folder
-    #[arg(long, value_name = "URL", env = "REDIS_URL", hide_env = true)]
+    #[arg(long, global = true, value_name = "URL", env = "REDIS_URL", hide_env = true)]
     redis_url: Option<String>,
 
     /// Who vouches for the servers' certificates, a PEM file, instead of the system's authorities
-    #[arg(long, value_name = "FILE", env = "REDIS_CA_FILE", hide_env = true)]
+    #[arg(long, global = true, value_name = "FILE", env = "REDIS_CA_FILE", hide_env = true)]
     redis_ca_file: Option<PathBuf>,
 
     /// Our certificate, a PEM file, for servers that ask for one
     #[arg(
         long,
+        global = true,
         value_name = "FILE",
         env = "REDIS_CERT_FILE",
         hide_env = true,
@@ -70,6 +71,7 @@ pub struct RedisArgs {
     /// The key of that certificate, a PEM file
     #[arg(
         long,
+        global = true,
         value_name = "FILE",
         env = "REDIS_KEY_FILE",
         hide_env = true,

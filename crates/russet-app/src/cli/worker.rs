@@ -1,5 +1,7 @@
 //! `russet worker`: the application's tasks, without HTTP.
 
+use std::time::Duration;
+
 use clap::Args;
 use tokio::sync::oneshot;
 
@@ -24,6 +26,10 @@ pub(super) struct Worker {
     /// How many tasks it works on at the same time
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     concurrency: u64,
+
+    /// How long its tasks are waited for when it is gone, from 100ms
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = config::duration)]
+    lease: Duration,
 
     /// Works on the tasks of the home page's demonstration instead, until its standard input ends
     #[arg(long, hide = true)]
@@ -56,7 +62,7 @@ impl Worker {
         let files = Files::open(data_dir)?;
         let url = database.unwrap_or_else(|| Database::url_in(data_dir));
         let db = Database::open(&url).await?;
-        let queue = jobs::queue(&russet)?;
+        let queue = jobs::queue_with_lease(&russet, self.lease)?;
         let concurrency = usize::try_from(self.concurrency)?;
         let worker = jobs::worker(&queue, Work::new(db.clone(), files), concurrency)?;
         let redis = match russet.health().await {

@@ -39,7 +39,16 @@ const IMAGES: usize = 2;
 /// # Errors
 /// None but of the library's own: the settings are fixed.
 pub fn queue(russet: &Russet) -> russet::Result<Queue> {
+    queue_with_lease(russet, Duration::from_secs(30))
+}
+
+/// The same for a worker whose tasks are waited for so long when it is gone; 30 seconds otherwise.
+///
+/// # Errors
+/// When the lease is shorter than 100 ms.
+pub fn queue_with_lease(russet: &Russet, lease: Duration) -> russet::Result<Queue> {
     Queue::builder(russet, QUEUE)
+        .lease(lease)
         .keep_results(KEEP_RESULTS)
         // An order's further tasks are asked for again as long as its own may be delivered again.
         .request_window(KEEP_RESULTS)

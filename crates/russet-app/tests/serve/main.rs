@@ -10,9 +10,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chat;
 mod doctor;
 mod life;
+mod queue;
 mod refusals;
 mod seed;
 mod settings;
 mod takeover;
+mod worker;
