@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{FutureExt as _, join_all, try_join_all};
 use mariadb::MariaDb;
-use russet_app::db::{Admitted, Database, NewUser, QueuedWrite, User};
+use russet_app::db::{Admitted, Database, NewUser, OutboxMessage, QueuedWrite, User};
 use tokio::sync::OnceCell;
 
 /// Runs each claim on each kind of store.
@@ -46,7 +46,37 @@ claims! {
     notes_grow_in_the_order_of_the_commits_of_a_user
     a_refused_id_leaves_nothing_and_a_taken_one_is_given_to_nobody
     a_milestone_is_passed_once
+    a_task_leaves_one_message_and_an_order_one_owner
     several_processes_open_a_new_database_at_once
+}
+
+async fn a_task_leaves_one_message_and_an_order_one_owner(url: &str) {
+    let db = Database::open(url).await.unwrap();
+    let message = |task: &str, to: &str| OutboxMessage {
+        task: task.to_owned(),
+        kind: "email".to_owned(),
+        recipient: to.to_owned(),
+        subject: "欢迎".to_owned(),
+        content: "Hello\n'Ada'; DROP TABLE outbox".to_owned(),
+    };
+    assert!(db.put_into_outbox(&message("A", "one")).await.unwrap());
+    // At once, and later: the first one stays. Keys that differ in case are two.
+    let same = [(); 8].map(|()| message("B", "two"));
+    let many = join_all(same.iter().map(|one| db.put_into_outbox(one)));
+    let new = many.await.into_iter().filter(|new| *new.as_ref().unwrap()).count();
+    assert_eq!(new, 1);
+    assert!(!db.put_into_outbox(&message("A", "other")).await.unwrap());
+    assert!(db.put_into_outbox(&message("a", "three")).await.unwrap());
+    let outbox = db.outbox(10).await.unwrap();
+    assert_eq!(outbox, [message("a", "three"), message("B", "two"), message("A", "one")]);
+    assert_eq!(db.outbox(1).await.unwrap().len(), 1);
+
+    for order in ["1", "订单 1", "x"] {
+        assert!(db.take_order(order, "task").await.unwrap());
+        assert!(db.take_order(order, "task").await.unwrap(), "a second delivery of the same task");
+        assert!(!db.take_order(order, "other").await.unwrap());
+    }
+    assert!(db.take_order("X", "other").await.unwrap());
 }
 
 async fn a_user_is_created_found_changed_and_deleted(url: &str) {

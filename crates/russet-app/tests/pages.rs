@@ -5,10 +5,14 @@ mod browser;
 
 #[path = "pages/access.rs"]
 mod access;
+#[path = "pages/chat.rs"]
+mod chat;
 #[path = "pages/docs.rs"]
 mod docs;
 #[path = "pages/home.rs"]
 mod home;
+#[path = "pages/killed_worker.rs"]
+mod killed_worker;
 #[path = "pages/looks.rs"]
 mod looks;
 #[path = "pages/pictures.rs"]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
 use axum::routing::{get, post};
 use russet_axum::extract::Json;
 use russet_axum::server::Closed;
@@ -266,4 +267,36 @@ async fn errors_below_the_router_do_not_reach_other_connections() {
     let mut fine = connect(&running).await;
     assert!(ask(&mut fine, HELLO).await.ends_with("hello"));
     let _: ApiError = error::no_route().await;
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_is_its_handlers_own_and_holds_up_no_end() {
+    let upgrade = async |upgrade: WebSocketUpgrade| {
+        upgrade.on_upgrade(async |mut socket| {
+            while let Some(Ok(frame)) = socket.recv().await {
+                if socket.send(frame).await.is_err() {
+                    return;
+                }
+            }
+        })
+    };
+    // It counts no more among the connections.
+    let server = Server::new().max_connections(1);
+    let running = start(server, echo().route("/ws", get(upgrade))).await;
+    let mut upgraded = connect(&running).await;
+    let head = "GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    upgraded.write_all(head.as_bytes()).await.unwrap();
+    assert!(response(&mut upgraded).await.starts_with("HTTP/1.1 101 "));
+    let mut other = connect(&running).await;
+    other.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(response(&mut other).await.ends_with("hello"));
+
+    running.stop.send(()).unwrap();
+    assert_eq!(running.closed.await.unwrap(), Closed { cut: 0 });
+    // A text frame, as a client sends it: with a mask, here of zeros.
+    upgraded.write_all(&[0x81, 0x85, 0, 0, 0, 0, b'h', b'e', b'l', b'l', b'o']).await.unwrap();
+    let mut answer = [0; 7];
+    upgraded.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"\x81\x05hello");
 }

@@ -71,7 +71,7 @@ struct Said {
 }
 
 /// The newest messages of a room, the oldest of them first.
-#[utoipa::path(get, path = "/api/chat/{room}/messages", tag = "chat",
+#[utoipa::path(get, path = "/api/chat/{room}/messages", operation_id = "chat_history", tag = "chat",
     params(("room" = String, Path, description = "1 to 40 of the characters a-z, 0-9 and -", example = "lobby"), Page),
     responses(
         (status = 200, description = "The messages; none in a room that nobody has spoken in", body = [Message]),
@@ -99,7 +99,7 @@ pub async fn messages(
 /// "message", "id": "…", "at": …, "name": "…", "text": "…"}` for what is said, `{"type": "gap"}` and the history again when
 /// something was missed, and `{"type": "error", "error": "…"}` for what it does not take. A message may come twice; its id
 /// tells.
-#[utoipa::path(get, path = "/api/chat/{room}/ws", tag = "chat",
+#[utoipa::path(get, path = "/api/chat/{room}/ws", operation_id = "join_chat", tag = "chat",
     params(("room" = String, Path, description = "1 to 40 of the characters a-z, 0-9 and -", example = "lobby"), Who),
     responses(
         (status = 101, description = "The connection is a WebSocket from now on"),

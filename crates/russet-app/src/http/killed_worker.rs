@@ -10,7 +10,7 @@ use crate::AppState;
 use crate::killed_worker::{NotStarted, Show};
 
 /// Starts a run: twelve tasks, a worker process that is killed in the middle of them, and a second one. One run at a time.
-#[utoipa::path(post, path = "/api/demo/killed_worker", tag = "demonstration", responses(
+#[utoipa::path(post, path = "/api/demo/killed_worker", operation_id = "kill_worker", tag = "demonstration", responses(
     (status = 202, description = "It goes on by itself", body = Show),
     (status = 429, description = "Another run is under way", body = ErrorBody),
     (status = 503, description = "Redis is away, or this process starts no workers", body = ErrorBody),
@@ -25,7 +25,7 @@ pub async fn start(State(app): State<AppState>) -> Result<(StatusCode, Json<Show
 }
 
 /// The last run, as it stands now.
-#[utoipa::path(get, path = "/api/demo/killed_worker", tag = "demonstration", responses(
+#[utoipa::path(get, path = "/api/demo/killed_worker", operation_id = "killed_worker", tag = "demonstration", responses(
     (status = 200, description = "Its processes and tasks", body = Show),
     (status = 503, description = "Redis is away", body = ErrorBody),
 ))]

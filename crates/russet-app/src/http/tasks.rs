@@ -9,7 +9,8 @@ use russet::{Cancelled, DeadTask, QueueCounts, TaskError, TaskId, TaskState, Tas
 use russet_axum::ApiError;
 use russet_axum::extract::{Json, Path, Query};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+use utoipa::openapi::{Object, ObjectBuilder};
 use utoipa::{IntoParams, ToSchema};
 
 use super::openapi::{ErrorBody, RefusedBody};
@@ -30,11 +31,8 @@ pub struct NewTask {
     /// `send_email`, `notification`, `process_image`, `cleanup_temp_files` or `order`.
     #[schema(example = "send_email")]
     name: String,
-    /// What the task needs. `send_email`: `email`, `subject`, `content`. `notification`: `user_id`, `content`. `process_image`:
-    /// `image_path`, `operations` (`resize`, `watermark`), `width`, `height`. `cleanup_temp_files`: `directory`, `older_than`
-    /// (seconds). `order`: `order_id`, `user_id`, `email`.
     #[serde(default = "empty")]
-    #[schema(value_type = Object, example = json!({"email": "ada@example.com", "subject": "Welcome", "content": "Hello, Ada."}))]
+    #[schema(schema_with = body_schema)]
     body: Value,
     /// 0 to 9, higher first. Default 0.
     #[serde(default)]
@@ -53,6 +51,20 @@ pub struct NewTask {
 
 fn empty() -> Value {
     Value::Object(serde_json::Map::new())
+}
+
+#[expect(
+    deprecated,
+    reason = "the other fields have their example in this form, which /docs shows"
+)]
+fn body_schema() -> Object {
+    let fields = "What the task needs. `send_email`: `email`, `subject`, `content`. `notification`: `user_id`, `content`. \
+                  `process_image`: `image_path`, `operations` (`resize`, `watermark`), `width`, `height`. \
+                  `cleanup_temp_files`: `directory`, `older_than` (seconds). `order`: `order_id`, `user_id`, `email`. \
+                  Default none.";
+    let example =
+        json!({"email": "ada@example.com", "subject": "Welcome", "content": "Hello, Ada."});
+    ObjectBuilder::new().description(Some(fields)).example(Some(example)).build()
 }
 
 /// A task that was put on the queue.
@@ -138,7 +150,7 @@ pub struct TaskCancelled {
 }
 
 /// Puts a task on the queue.
-#[utoipa::path(post, path = "/api/tasks", tag = "tasks", request_body = NewTask, responses(
+#[utoipa::path(post, path = "/api/tasks", operation_id = "create_task", tag = "tasks", request_body = NewTask, responses(
     (status = 201, description = "It is there", body = TaskPut, headers(("location" = String, description = "Its path"))),
     (status = 200, description = "It was there before: the call's or another one with its unique key", body = TaskPut,
      headers(("location" = String, description = "Its path"))),
@@ -159,7 +171,7 @@ pub async fn create(
 }
 
 /// What is known of a task.
-#[utoipa::path(get, path = "/api/tasks/{id}", tag = "tasks",
+#[utoipa::path(get, path = "/api/tasks/{id}", operation_id = "find_task", tag = "tasks",
     params(("id" = String, Path, description = "The task's id")), responses(
     (status = 200, description = "Where it is", body = TaskView),
     (status = 400, description = "Not an id", body = ErrorBody),
@@ -175,7 +187,7 @@ pub async fn find(
 }
 
 /// Cancels a task: one that waits will not run, the handler of one that runs is asked to end.
-#[utoipa::path(delete, path = "/api/tasks/{id}", tag = "tasks",
+#[utoipa::path(delete, path = "/api/tasks/{id}", operation_id = "cancel_task", tag = "tasks",
     params(("id" = String, Path, description = "The task's id")), responses(
     (status = 200, description = "It waited, and will not run", body = TaskCancelled),
     (status = 202, description = "It runs, and was asked to end", body = TaskCancelled),
@@ -201,7 +213,7 @@ pub async fn cancel(
 }
 
 /// How many tasks are in which state, and those that died last.
-#[utoipa::path(get, path = "/api/tasks", tag = "tasks", params(Look), responses(
+#[utoipa::path(get, path = "/api/tasks", operation_id = "look_at_tasks", tag = "tasks", params(Look), responses(
     (status = 200, description = "The queue", body = QueueView),
     (status = 400, description = "A parameter out of range", body = ErrorBody),
     (status = 503, description = "Redis is away", body = ErrorBody),

@@ -140,6 +140,18 @@ impl Page {
         assert_ne!(self.text("#with .value").await, "", "{message}");
     }
 
+    /// Kills a worker, and waits until its tasks are done.
+    pub async fn run_killed_worker(&self) {
+        self.click("#kill button").await;
+        self.until("document.querySelector('#kill button').disabled").await;
+        // Two starts of a process and a lease.
+        let done = "return !document.querySelector('#kill button').disabled";
+        eventually(3 * PATIENCE, async || {
+            if self.run(done).await { Ok(()) } else { Err(self.text("#kill").await) }
+        })
+        .await;
+    }
+
     /// What the browser has to say about the pages: errors, warnings, remarks.
     pub async fn log(&self) -> Vec<String> {
         let entries = self.browser_log().await.unwrap();

@@ -35,7 +35,11 @@ async fn a_method_that_a_path_does_not_take_is_405_and_names_those_it_does() {
         (Method::DELETE, "/api/leaderboard", "GET,HEAD"),
         (Method::PUT, "/api/leaderboard/update", "GET,HEAD,POST"),
         (Method::POST, "/api/leaderboard/ada", "GET,HEAD"),
+        (Method::PUT, "/api/tasks", "GET,HEAD,POST"),
+        (Method::POST, "/api/tasks/1", "GET,HEAD,DELETE"),
+        (Method::POST, "/api/chat/lobby/messages", "GET,HEAD"),
         (Method::GET, "/api/demo/cold_key", "POST"),
+        (Method::DELETE, "/api/demo/killed_worker", "GET,HEAD,POST"),
         (Method::POST, "/", "GET,HEAD"),
         (Method::OPTIONS, "/healthz", "GET,HEAD"),
     ] {

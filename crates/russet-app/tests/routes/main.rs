@@ -10,10 +10,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chat;
 mod document;
 mod errors;
 mod operation;
 mod pages;
 mod policies;
 mod statistics;
+mod tasks;
 mod users;

@@ -1,9 +1,12 @@
 //! `/healthz`, `/readyz`, `/metrics`, `/api/overview` and `/api/demo/cold_key`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use russet::testing::eventually;
 use russet_app::http;
+use russet_app::jobs::{self, Files, Work};
 use serde_json::json;
 
 use crate::support::App;
@@ -13,6 +16,27 @@ async fn with_both_stores_it_is_alive_and_ready() {
     let app = App::start().await;
     assert_eq!(app.get("/healthz").await.json(), json!({"status": "alive"}));
     assert_eq!(app.get("/readyz").await.json(), json!({"status": "ready"}));
+}
+
+#[tokio::test]
+async fn with_a_worker_that_does_not_turn_it_is_not_ready() {
+    let app = App::start().await;
+    let files = Files::open(app.folder.path()).unwrap();
+    let work = Work::new(app.state.db.clone(), files);
+    let worker = Arc::new(jobs::worker(&app.state.tasks, work, 1).unwrap());
+    let mut state = app.state.clone();
+    state.worker = Some(worker.clone());
+    let app = App { router: http::app(state), ..app };
+    assert_eq!(app.get("/readyz").await.error(503), "the worker does not work");
+    assert_eq!(app.get("/healthz").await.status, 200);
+
+    let working = tokio::spawn(async move { worker.run_until(std::future::pending()).await });
+    eventually(Duration::from_secs(20), async || {
+        let answer = app.get("/readyz").await;
+        if answer.status == 200 { Ok(()) } else { Err(answer.text().to_owned()) }
+    })
+    .await;
+    working.abort();
 }
 
 #[tokio::test]

@@ -129,10 +129,12 @@ async fn pages_load_nothing_from_elsewhere_and_everything_they_load_is_there() {
         [
             "/",
             "/assets/apple.svg",
+            "/assets/chat.js",
             "/assets/docs.js",
             "/assets/home.js",
             "/assets/page.js",
             "/assets/style.css",
+            "/chat",
             "/docs",
             "/metrics",
             "/openapi.json",

@@ -66,8 +66,8 @@ impl Stage {
 #[tokio::test]
 async fn ls_lists_every_queue_with_its_counts() {
     let stage = stage().await;
-    stage.enqueue().await;
     stage.dead("no such mailbox").await;
+    stage.enqueue().await;
     stage.queue.pause().await.unwrap();
     let listed = stage.json(&["ls"]).await;
     assert_eq!(listed["is_complete"], true);

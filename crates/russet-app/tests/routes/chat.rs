@@ -1,0 +1,59 @@
+//! `/api/chat/…` without a socket; the conversation itself is in `tests/serve/chat.rs`.
+
+use serde_json::{Value, json};
+
+use crate::support::App;
+
+async fn say(app: &App, room: &str, text: &str) -> String {
+    let room = room.parse().unwrap();
+    let said = app.state.chat.say(&room, &"Ada".parse().unwrap(), text.parse().unwrap()).await;
+    said.unwrap().id
+}
+
+async fn messages(app: &App, path: &str) -> Vec<Value> {
+    app.get(path).await.json().as_array().unwrap().clone()
+}
+
+fn texts(messages: &[Value]) -> Vec<&str> {
+    messages.iter().map(|one| one["text"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_history_is_read_page_by_page() {
+    let app = App::start().await;
+    assert_eq!(messages(&app, "/api/chat/lobby/messages").await, [json!(null); 0]);
+    for number in 0..7 {
+        say(&app, "lobby", &format!("{number}")).await;
+    }
+    say(&app, "other", "elsewhere").await;
+    let newest = messages(&app, "/api/chat/lobby/messages?limit=3").await;
+    assert_eq!(texts(&newest), ["4", "5", "6"]);
+    let before = newest[0]["id"].as_str().unwrap();
+    let earlier =
+        messages(&app, &format!("/api/chat/lobby/messages?limit=3&before={before}")).await;
+    assert_eq!(texts(&earlier), ["1", "2", "3"]);
+    assert_eq!(messages(&app, "/api/chat/lobby/messages").await.len(), 7);
+    assert_eq!(newest[2]["name"], "Ada");
+    assert!(newest[2]["at"].as_f64() > Some(1_700_000_000.0));
+}
+
+#[tokio::test]
+async fn odd_rooms_and_pages_are_refused() {
+    let app = App::start().await;
+    for room in ["Lobby", "a%20b", "a%2Fb", "%E6%88%BF", "*", &"x".repeat(41)] {
+        let error = app.get(&format!("/api/chat/{room}/messages")).await.error(400);
+        assert!(error.starts_with("room must be"), "{room}: {error}");
+    }
+    for (query, word) in [
+        ("limit=0", "limit must be"),
+        ("limit=101", "limit must be"),
+        ("limit=x", "limit"),
+        ("before=1", "before is no id"),
+        ("before=$", "before is no id"),
+    ] {
+        let error = app.get(&format!("/api/chat/lobby/messages?{query}")).await.error(400);
+        assert!(error.contains(word), "{query}: {error}");
+    }
+    let plain = app.get("/api/chat/lobby/ws?name=Ada").await.error(400);
+    assert_eq!(plain, "this route speaks WebSocket only");
+}
