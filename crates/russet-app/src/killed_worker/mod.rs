@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use russet::{Queue, Russet, TaskId, TaskState, TaskStatus};
+use russet_axum::ApiError;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -192,7 +193,9 @@ impl KilledWorker {
             Err(error) => {
                 tracing::warn!(%error, "the kill of a worker could not be shown");
                 story.phase = Phase::Failed;
-                story.error = Some(error.to_string());
+                // What a client learns of Redis is the same everywhere.
+                let told = error.downcast_ref::<russet::Error>().cloned().map(ApiError::from);
+                story.error = Some(told.map_or_else(|| error.to_string(), |told| told.to_string()));
             }
         }
     }

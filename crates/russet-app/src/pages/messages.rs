@@ -30,7 +30,7 @@ catalogue! {
     switch_theme: "Switch between light and dark", "切换浅色与深色";
     needs_script: "The buttons on this page need JavaScript; the figures do not.", "本页的按钮需要 JavaScript，数字则不需要。";
 
-    intro: "Users live in SQL and are read through a cache; page views and scores live in Redis. All of it runs here: try each of them below.", "用户存放在 SQL 中，经缓存读取；浏览量和分数存放在 Redis 中。它们都在这里运行，下面逐一可试。";
+    intro: "Users live in SQL and are read through a cache; page views, scores and tasks live in Redis. All of it runs here: try each of them below.", "用户存放在 SQL 中，经缓存读取；浏览量、分数和任务存放在 Redis 中。它们都在这里运行，下面逐一可试。";
     running: "What runs here", "正在运行";
     program: "Program", "程序";
     server: "Redis server", "Redis 服务器";

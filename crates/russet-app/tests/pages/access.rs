@@ -59,6 +59,16 @@ async fn everything_can_be_reached_and_used_by_keyboard() {
     press(&page, Key::Enter).await;
     page.shows("#lookup tbody", |text| text.contains("Donald Fuji")).await;
 
+    page.go("/chat").await;
+    everything_is_reached(&page).await;
+    page.fill("#chat input[name=name]", "Ada").await;
+    press(&page, Key::Enter).await;
+    page.until("document.activeElement.id === 'text'").await;
+    assert_eq!(page.run::<Vec<String>>(&nameless).await, [""; 0]);
+    page.action_chain().send_keys("Hello").perform().await.unwrap();
+    press(&page, Key::Enter).await;
+    page.shows("#chat .messages", |text| text.contains("Hello")).await;
+
     page.go("/docs").await;
     page.until("document.querySelector('#operations details') !== null").await;
     page.run::<()>("document.querySelector('#operations details:nth-of-type(4) summary').focus()")
@@ -120,6 +130,15 @@ async fn the_pages_load_nothing_from_elsewhere_and_the_browser_has_no_complaint(
     page.click("#leaderboard button").await;
     page.shows("#leaderboard tbody, #leaderboard .message", |text| text.contains("Ada")).await;
     page.click("#theme").await;
+    assert_eq!(strayed(&page).await, [""; 0]);
+
+    page.go("/chat").await;
+    page.fill("#chat input[name=name]", "Ada").await;
+    page.click("#chat .join button").await;
+    page.until("document.querySelector('#chat .room').checkVisibility()").await;
+    page.fill("#text", "Hello").await;
+    page.click("#chat .say button").await;
+    page.shows("#chat .messages", |text| text.contains("Hello")).await;
     assert_eq!(strayed(&page).await, [""; 0]);
 
     page.go("/docs").await;

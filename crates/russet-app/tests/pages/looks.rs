@@ -6,7 +6,8 @@ use crate::browser::{self, App, PHONE, Page};
 
 const CONTRAST: &str = include_str!("../browser/contrast.js");
 
-/// Makes both pages show all they have: long names, look-ups, both runs, open descriptions with answers.
+/// Makes a page show all it has: long names and messages, look-ups, both runs, a killed worker's tasks, open descriptions
+/// with answers.
 async fn show_everything(page: &Page, path: &str) {
     if path == "/docs" {
         page.until("document.querySelector('#operations details') !== null").await;
@@ -25,6 +26,30 @@ async fn show_everything(page: &Page, path: &str) {
         .await;
         return;
     }
+    if path == "/chat" {
+        page.fill("#chat input[name=name]", &"W".repeat(40)).await;
+        page.click("#chat .join button").await;
+        page.until("document.querySelector('#chat .room').checkVisibility()").await;
+        for text in
+            ["W".repeat(1_000), "很长的消息".repeat(200), "short".to_owned(), " ".to_owned()]
+        {
+            page.run::<()>(&format!("document.querySelector('#text').value = {}", json!(text)))
+                .await;
+            page.run::<()>("document.querySelector('#chat .say button').click()").await;
+        }
+        page.run::<()>("socket.send('no message'); earlier.hidden = false").await;
+        page.until("document.querySelectorAll('#chat .messages li[data-id]').length >= 3").await;
+        page.shows("#chat .refused", |text| !text.is_empty()).await;
+        return;
+    }
+    // Every state of a killed worker's tasks at once.
+    page.run::<()>(
+        "const task = (state, attempts) => ({ state, attempts, by: null });
+         showKill({ held: 3, back_ms: 2000, error: null,
+             workers: ['killed', 'working', 'stopped'].map((state, nth) => ({ pid: 4194300 + nth, state })),
+             tasks: ['waiting', 'running', 'lost', 'done'].flatMap((state) => [task(state, 1), task(state, 2), task(state, 1)]) })",
+    )
+    .await;
     for (count, id) in ["1", "1", "0"].into_iter().enumerate() {
         page.fill("#user-id", id).await;
         page.click("#lookup button").await;
@@ -68,7 +93,7 @@ async fn nothing_scrolls_sideways_on_a_phone() {
     let Some((app, page)) = browser::open("/").await else { return };
     fill_with_long_names(&app).await;
     page.resize(PHONE, 1.0).await;
-    for path in ["/", "/docs"] {
+    for path in ["/", "/chat", "/docs"] {
         for language in ["en", "zh"] {
             page.go(&format!("{path}?lang={language}&theme=light")).await;
             show_everything(&page, path).await;
@@ -108,7 +133,7 @@ const CALM_DOWN: &str = "
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_text_has_a_contrast_of_at_least_4_5() {
     let Some((_app, page)) = browser::open("/").await else { return };
-    for path in ["/", "/docs"] {
+    for path in ["/", "/chat", "/docs"] {
         page.go(&format!("{path}?theme=light")).await;
         show_everything(&page, path).await;
         for theme in ["light", "dark"] {
