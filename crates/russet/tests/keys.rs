@@ -691,7 +691,10 @@ async fn every_call_of_the_pubsub(stage: &Stage, russet: &Russet, seen: &mut BTr
     on.unwrap().stop().await;
     on_like.unwrap().stop().await;
 
-    let orders = Topic::<u64>::builder(russet, "orders: a}{*").codec(Json).keep_at_most(1_000);
+    let orders = Topic::<u64>::builder(russet, "orders: a}{*")
+        .codec(Json)
+        .metrics_label("label")
+        .keep_at_most(1_000);
     let orders = orders.keep_for(Duration::from_secs(7 * 86_400)).max_message_bytes(100);
     let orders = orders.build().unwrap();
     let mut group = orders.group("billing").from(Start::Oldest).lease(LONG).await.unwrap();
@@ -804,6 +807,7 @@ async fn every_call_of_the_queue(stage: &Stage, russet: &Russet, seen: &mut BTre
     assert!(!queue.delete(dead).await.unwrap());
     assert_eq!(queue.purge(LONG).await.unwrap(), 0);
     assert!(queue.counts().await.unwrap().ready >= 3);
+    assert_eq!(Queue::names(russet).await.unwrap().names, ["jobs: a}{*"]);
 }
 
 async fn every_call_of_the_worker(stage: &Stage, russet: &Russet, seen: &mut BTreeSet<String>) {
