@@ -75,9 +75,16 @@ async fn assert_all_rules_of_a_redis_outage(app: &App) {
         "/api/leaderboard",
         "/api/leaderboard/ada",
         "/api/leaderboard/update",
+        "/api/tasks",
+        "/api/tasks/0000000000000000000000",
+        "/api/chat/lobby/messages",
     ] {
         refused(&app.get(path).await);
     }
+    let task = json!({"name": "order", "body": {"order_id": "1"}});
+    refused(&app.post("/api/tasks", task).await);
+    refused(&app.delete("/api/tasks/0000000000000000000000").await);
+    assert_eq!(app.get("/chat").await.status, 200);
     refused(&app.post("/api/leaderboard/update", json!({"player": "ada", "score": 5})).await);
     refused(&app.post("/api/demo/cold_key", json!({})).await);
     assert_eq!(app.get("/readyz").await.error(503), "the Redis server is away");
@@ -97,6 +104,7 @@ async fn assert_all_rules_of_a_redis_outage(app: &App) {
     // What is wrong is told before what is away.
     app.get("/api/users/0").await.error(400);
     app.post("/api/leaderboard/update", json!({})).await.error(400);
+    app.post("/api/tasks", json!({})).await.error(400);
 }
 
 async fn fill(app: &App) {

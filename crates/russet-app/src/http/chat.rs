@@ -26,7 +26,9 @@ const ASK: Duration = Duration::from_secs(20);
 const GIVE_UP: Duration = Duration::from_secs(60);
 /// How long a client may leave a frame unread.
 const READ: Duration = Duration::from_secs(10);
-/// Who goes on talking after so many refusals in a row is cut off.
+/// How long the end of a conversation waits for the client's own word of it.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// Whose refusals are so many more than its messages is cut off.
 const PATIENCE: u32 = 100;
 
 /// Which part of a room's history.
@@ -138,7 +140,7 @@ struct Conversation {
     room: Room,
     name: Name,
     pace: Pace,
-    /// How many messages in a row were not taken.
+    /// How many more messages were not taken than taken.
     refused: u32,
 }
 
@@ -155,7 +157,13 @@ impl Conversation {
             Ok(never) => match never {},
         };
         let frame = CloseFrame { code, reason: reason.into() };
-        let _ = timeout(READ, self.socket.send(Frame::Close(Some(frame)))).await;
+        let goodbye = async {
+            self.socket.send(Frame::Close(Some(frame))).await?;
+            // Until the client has said so, too: what it has not read would be lost with the connection.
+            while self.socket.recv().await.is_some_and(|frame| frame.is_ok()) {}
+            Ok::<_, axum::Error>(())
+        };
+        let _ = timeout(GOODBYE, goodbye).await;
     }
 
     async fn talk(
@@ -223,7 +231,7 @@ impl Conversation {
         };
         match said {
             Ok(message) => {
-                self.refused = 0;
+                self.refused = self.refused.saturating_sub(1);
                 self.tell(&Word::Message(&message)).await
             }
             Err(error) => {

@@ -11,7 +11,7 @@ pub const QUEUE: &str = "demo";
 /// How long a dead worker's tasks are waited for.
 const LEASE: Duration = Duration::from_secs(2);
 /// How long a task takes.
-const WORK: Duration = Duration::from_millis(600);
+const WORK: Duration = Duration::from_millis(700);
 /// How many a worker does at the same time.
 const AT_A_TIME: usize = 4;
 /// How long its result is looked at.

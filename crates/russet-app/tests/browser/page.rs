@@ -143,7 +143,6 @@ impl Page {
     /// Kills a worker, and waits until its tasks are done.
     pub async fn run_killed_worker(&self) {
         self.click("#kill button").await;
-        self.until("document.querySelector('#kill button').disabled").await;
         // Two starts of a process and a lease.
         let done = "return !document.querySelector('#kill button').disabled";
         eventually(3 * PATIENCE, async || {

@@ -235,7 +235,7 @@ async fn who_talks_too_fast_is_told_to_wait_and_at_last_cut_off() {
     let app = App::start().await;
     let (address, _stop, _) = listening(&app).await;
     let mut ada = Talker::join(address, "lobby", "Ada").await;
-    for number in 0..200 {
+    for number in 0..300 {
         // It may be cut off before all is sent.
         let text = json!({ "text": format!("{number}") }).to_string();
         if ada.socket.send(Frame::text(text)).await.is_err() {

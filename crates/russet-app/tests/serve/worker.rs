@@ -187,7 +187,7 @@ async fn workers_killed_at_any_moment_leave_each_email_once() {
     let folder = DataFolder::new();
     let server = TestServer::start().await.unwrap();
     let serve = serve_without_worker(&folder, &server).await;
-    let arguments = ["--redis-url", &server.url(), "--lease", "1s"];
+    let arguments = ["--redis-url", &server.url(), "--lease", "2s"];
     let db = database(&folder).await;
     let mut workers = [start(&folder, &arguments).await, start(&folder, &arguments).await];
     for number in 0..MAILS {
