@@ -25,6 +25,8 @@ use crate::{AppState, Failure, http, seed};
 const LONGEST_BODY: usize = 64 * 1024;
 /// How long the end waits for queued writes to reach the database; what is left then waits in Redis.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long the start waits for the worker's first turn.
+const BEGIN: Duration = Duration::from_secs(5);
 
 /// Serve the web application
 ///
@@ -107,13 +109,13 @@ impl Serve {
             }
             state.users.recover().await?;
             let rebuilder = state.users.keep_ids()?;
-            greet(&state, listener.local_addr()?, private.as_ref()).await;
-            seed::first_start(&state).await;
             let end = CancellationToken::new();
             let working = state.worker.clone().map(|worker| {
                 let end = end.clone();
                 tokio::spawn(async move { worker.run_until(end.cancelled()).await })
             });
+            greet(&state, listener.local_addr()?, private.as_ref()).await;
+            seed::first_start(&state).await;
             let stop = async {
                 stop.await.unwrap_or_default();
                 // What goes on by itself ends first: it would be waited for.
@@ -152,7 +154,9 @@ impl Serve {
 
 /// The first line: where it listens, which server, which database.
 async fn greet(state: &AppState, address: SocketAddr, private: Option<&PrivateServer>) {
-    let redis = match state.russet.health().await {
+    let health = state.russet.health().await;
+    let is_there = health.is_ok();
+    let redis = match health {
         Ok(health) => format!("{} {}", health.server, health.version),
         Err(error) => {
             tracing::warn!(%error, "the Redis server is away; users are served from the database meanwhile");
@@ -162,5 +166,16 @@ async fn greet(state: &AppState, address: SocketAddr, private: Option<&PrivateSe
     let whose =
         private.map_or_else(String::new, |server| format!(" (private, at {})", server.address()));
     let database = state.db.place();
+    // Who looks for this line may ask at once whether everything is ready.
+    if let (true, Some(worker)) = (is_there, &state.worker) {
+        let begun = async {
+            while !worker.is_alive() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(BEGIN, begun).await.is_err() {
+            tracing::warn!("the worker has not begun within {BEGIN:?}");
+        }
+    }
     tracing::info!("serving http://{address} with {redis}{whose} and {database}");
 }

@@ -24,6 +24,8 @@ const LONGEST_FRAME: usize = 8 * 1024;
 /// How often a silent client is asked for a sign of life, and after how long without one it is given up.
 const ASK: Duration = Duration::from_secs(20);
 const GIVE_UP: Duration = Duration::from_secs(60);
+/// Between two tries to read the history for a client that waits for it.
+const AGAIN: Duration = Duration::from_millis(500);
 /// How long a client may leave a frame unread.
 const READ: Duration = Duration::from_secs(10);
 /// How long the end of a conversation waits for the client's own word of it.
@@ -128,7 +130,15 @@ pub async fn join(
     let upgrade = upgrade.max_message_size(LONGEST_FRAME).max_frame_size(LONGEST_FRAME);
     Ok(upgrade.on_upgrade(async move |socket| {
         let rooms = chat.clone();
-        let conversation = Conversation { socket, chat, room, name, pace: Pace::new(), refused: 0 };
+        let conversation = Conversation {
+            socket,
+            chat,
+            room,
+            name,
+            pace: Pace::new(),
+            owes_history: false,
+            refused: 0,
+        };
         rooms.converse(conversation.run(heard, place));
     }))
 }
@@ -140,6 +150,8 @@ struct Conversation {
     room: Room,
     name: Name,
     pace: Pace,
+    /// Whether the history is to be told as soon as Redis answers.
+    owes_history: bool,
     /// How many more messages were not taken than taken.
     refused: u32,
 }
@@ -173,6 +185,8 @@ impl Conversation {
         let chat = self.chat.clone();
         let mut ask = interval(ASK);
         ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut again = interval(AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_sign = Instant::now();
         self.tell_history().await?;
         loop {
@@ -200,6 +214,8 @@ impl Conversation {
                         Some(Ok(Frame::Close(_)) | Err(_)) | None => return Err(GONE),
                     }
                 },
+                // The channels may be back before what is kept can be read.
+                _ = again.tick(), if self.owes_history => self.tell_history().await?,
                 _ = ask.tick() => {
                     if last_sign.elapsed() > GIVE_UP {
                         return Err(GONE);
@@ -244,10 +260,14 @@ impl Conversation {
         }
     }
 
+    /// Tells the newest messages; when Redis is away that is owed, and said once.
     async fn tell_history(&mut self) -> Result<(), End> {
-        match self.chat.history(&self.room, RECENT, None).await {
+        let was_owed = self.owes_history;
+        let history = self.chat.history(&self.room, RECENT, None).await;
+        self.owes_history = history.is_err();
+        match history {
             Ok(messages) => self.tell(&Word::History { messages: &messages }).await,
-            // When the server is back there is another gap, and the history is read again.
+            Err(_) if was_owed => Ok(()),
             Err(error) => {
                 self.tell(&Word::Error { error: &ApiError::from(error).to_string() }).await
             }

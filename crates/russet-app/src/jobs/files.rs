@@ -77,8 +77,10 @@ impl Files {
             let is_new = !path.exists();
             let io = |error| FilesError::Io(path.display().to_string(), error);
             DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(io)?;
-            let folder =
-                fs::open(&path, FOLDER, Mode::empty()).map_err(|error| io(error.into()))?;
+            // It may be a link itself, to a disk that several machines share: that is the operator's own choice.
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let folder = fs::open(&path, flags, Mode::empty());
+            let folder = folder.map_err(|error| io(error.into()))?;
             Ok::<_, FilesError>((folder, is_new))
         });
         let ((uploads, is_new), (images, _), (temp, _)) = (uploads?, images?, temp?);
