@@ -171,6 +171,7 @@ const READS: &[&str] = &[
     "Queue::dead",
     "Queue::effect",
     "Queue::inspect",
+    "Queue::names",
     "Queue::peek",
     "Queue::stats",
     "Queue::status",
