@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH):$(HOME)/.cargo/bin
 
 server_group := $(if $(filter valkey-server,$(notdir $(SERVER))),valkey,server)
 
-.PHONY: help run test test-all lint fmt bench release screenshots deps
+.PHONY: help run test test-all torture lint fmt bench release screenshots deps
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ test: ## Runs the whole suite on one server (SERVER=valkey-server chooses Valkey
 test-all: ## Runs the suite on Valkey and MariaDB, and the checks that take longer
 	@scripts/deps rust valkey mariadb browser lint
 	@scripts/test all
+
+torture: ## Runs the tests that kill, stop, cut and race, each for long
+	@scripts/deps rust server
+	@scripts/test torture
 
 lint: ## Checks formatting, lints, documentation, and each feature by itself
 	@scripts/deps rust lint

@@ -103,7 +103,7 @@ fn setting(name: &str, default: u64) -> u64 {
 /// `RUSSET_QUEUE_TASKS` and `RUSSET_QUEUE_KILLS` make it longer.
 #[tokio::test]
 async fn killed_workers_lose_no_task_and_a_key_keeps_effects_single() {
-    let (tasks, kills) = (setting("RUSSET_QUEUE_TASKS", 1_500), setting("RUSSET_QUEUE_KILLS", 8));
+    let (tasks, kills) = (setting("RUSSET_QUEUE_TASKS", 10_000), setting("RUSSET_QUEUE_KILLS", 40));
     let mut random = support::random();
     let server = TestServer::start().await.unwrap();
     let russet = Russet::connect(&server.url()).await.unwrap();
