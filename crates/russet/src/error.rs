@@ -41,6 +41,8 @@ pub enum ErrorKind {
     /// The caller's own writer failed; [`source`](StdError::source) is its error. The record may have changed all the
     /// same, as after a lost answer.
     Write,
+    /// The lock was lost before the work that it protects had ended: that was cancelled, and may have been done in part.
+    Lost,
     /// A mistake inside russet, or another program changed its keys.
     Internal,
 }

@@ -18,6 +18,13 @@ impl Id {
         })?;
         Ok(Self(u128::from_ne_bytes(bytes)))
     }
+
+    /// The id that is written like this; none for anything else.
+    #[cfg(feature = "lock")]
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let is_written = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u128::from_str_radix(text, 16).ok().filter(|_| is_written).map(Self)
+    }
 }
 
 impl fmt::Display for Id {

@@ -26,6 +26,10 @@
 //! | `{counters:<group>}:day:<date>` | zset | TTL | `counters` |
 //! | `{counters:<group>}:month:<year and month>` | zset | TTL | `counters` |
 //! | `{leaderboard:<name>}:scores` | zset | the application | `leaderboard` |
+//! | `{lock:<name>}:record` | string | TTL | `lock` |
+//! | `{lock:<name>}:waiters` | zset | TTL | `lock` |
+//! | `{lock:<name>}:places` | hash | TTL | `lock` |
+//! | `{redlock:<name>}:vote` | string | TTL | `lock` |
 //! | `{queue:<name>}:tasks` | hash | the workers | `queue` |
 //! | `{queue:<name>}:ready:<priority>` | list | the workers | `queue` |
 //! | `{queue:<name>}:scheduled` | zset | the workers | `queue` |
@@ -172,7 +176,7 @@ pub(crate) fn must_expire(key: &str) -> bool {
         Some("bloom") => part == "rebuilder",
         Some("cache") => !["dirty", "writes", "sequence", "dead"].contains(&part),
         Some("counters") => part != "total",
-        Some("topic") => true,
+        Some("lock" | "redlock" | "topic") => true,
         _ => false,
     }
 }
@@ -305,6 +309,32 @@ pub(crate) mod leaderboard {
     /// Zset: members by their score. Ends with its last member; the application removes them.
     pub(crate) fn scores() -> Part {
         Part("scores".into())
+    }
+}
+
+/// Keys of locks.
+#[cfg(feature = "lock")]
+pub(crate) mod lock {
+    use super::Part;
+
+    /// String: who has the lock, and its last fence. Ends by its TTL, a day after the lease.
+    pub(crate) fn record() -> Part {
+        Part("record".into())
+    }
+
+    /// Zset: who waits for the lock, by when it came. Ends by its TTL.
+    pub(crate) fn waiters() -> Part {
+        Part("waiters".into())
+    }
+
+    /// Hash: of those who wait, until when they count, and where they are told. Ends by its TTL.
+    pub(crate) fn places() -> Part {
+        Part("places".into())
+    }
+
+    /// String: for whom a server of a Redlock votes. Ends by its TTL.
+    pub(crate) fn vote() -> Part {
+        Part("vote".into())
     }
 }
 

@@ -39,6 +39,7 @@
 //! | [`Topic`] | durable messages: groups, replay, history, nothing lost with a subscriber | `pubsub` |
 //! | [`Queue`], [`Worker`] | tasks that no crash loses: priorities, delays, retries, fences, a rate, effects with the end, dead ones that can be brought back | `queue` |
 //! | [`Scheduler`] | tasks at a time, after a while, by interval or cron; every worker is a scheduler | `queue` |
+//! | [`Lock`], [`ReentrantLock`], [`Redlock`] | one holder at a time: a fence for the store, hand-over to who waits longest, and a word when it is lost | `lock` |
 //! | `testing` | throw-away servers, a network to break and processes to kill, for your own tests | `testing` |
 //!
 //! All features but `testing` are on by default, and `cache` brings `bloom` and `ring`; a service that wants a counter
@@ -77,6 +78,7 @@
         feature = "cache",
         feature = "counters",
         feature = "leaderboard",
+        feature = "lock",
         feature = "pubsub",
         feature = "queue"
     )),
@@ -109,6 +111,8 @@ mod cache;
 mod counters;
 #[cfg(feature = "leaderboard")]
 mod leaderboard;
+#[cfg(feature = "lock")]
+mod lock;
 #[cfg(feature = "pubsub")]
 mod pubsub;
 #[cfg(feature = "queue")]
@@ -138,6 +142,12 @@ pub use error::{Advice, BoxError, Error, ErrorKind, Result};
 pub use counters::{Counters, CountersBuilder, Counts, Granularity, Point, Top};
 #[cfg(feature = "leaderboard")]
 pub use leaderboard::{Leaderboard, LeaderboardBuilder, Ranked, Standing};
+#[cfg(feature = "lock")]
+pub use lock::{
+    Extended, Holder, Lock, LockBuilder, LockGuard, LockStatus, NoMajority, NodeVote, Owner,
+    Redlock, RedlockBuilder, RedlockGuard, ReentrantGuard, ReentrantLock, ReentrantLockBuilder,
+    Released,
+};
 #[cfg(feature = "pubsub")]
 pub use pubsub::{
     Acked, Callback, Event, Group, GroupOptions, GroupStats, History, Logged, MessageId, OnChannel,

@@ -64,6 +64,12 @@ impl Inbox {
         Ok(Self { shared, listeners, listener: OnceLock::new() })
     }
 
+    /// The process's channel, which no other handle has.
+    #[cfg(feature = "lock")]
+    pub(crate) fn channel(&self) -> &str {
+        &self.shared.channel
+    }
+
     /// Registers a wait. This comes before the script that records it: in the other order a message
     /// that arrives in between would find nobody.
     ///

@@ -18,7 +18,7 @@ use std::{
 const FLOORS: [&[&str]; 4] = [
     &["error", "clock", "cluster_slot", "id", "codec", "backoff", "names", "cache_key"],
     &["keys", "script", "client", "service", "listen", "wake"],
-    &["bloom", "counters", "leaderboard", "pubsub", "queue", "ring"],
+    &["bloom", "counters", "leaderboard", "lock", "pubsub", "queue", "ring"],
     &["cache"],
 ];
 
@@ -89,11 +89,14 @@ fn only_keys_makes_keys() {
 }
 
 /// Work that outlives its caller without being a loop; each is a single step with an end of its own.
-const SPAWNS: [&str; 7] = [
+const SPAWNS: [&str; 10] = [
     "cache/lease.rs",
     "cache/refresh.rs",
     "client/connection.rs",
     "client/control/mod.rs",
+    "lock/held.rs",
+    "lock/line.rs",
+    "lock/redlock/round.rs",
     "queue/receive.rs",
     "queue/worker/claimer.rs",
     "service.rs",
@@ -222,7 +225,7 @@ const ADDING: [&str; 13] = [
     "XGROUP CREATE",
     "XGROUP SETID",
 ];
-const DRAINING: [&str; 22] = [
+const DRAINING: [&str; 23] = [
     // In place: what is there, is overwritten.
     "SETRANGE",
     "DEL",
@@ -246,6 +249,7 @@ const DRAINING: [&str; 22] = [
     "XGROUP DELCONSUMER",
     "XGROUP DESTROY",
     "ZPOPMAX",
+    "ZPOPMIN",
     "LMPOP",
 ];
 const READING: [&str; 29] = [
@@ -293,8 +297,11 @@ fn commands(lua: &str) -> Vec<String> {
 
 /// They add a lease, and nothing is drained without it; or what they add they take away elsewhere, or it is a mark of a few
 /// bytes.
-const CLAIMS: [&str; 11] = [
+const CLAIMS: [&str; 14] = [
     "cache/behind_claim",
+    "lock/extend",
+    "lock/force",
+    "lock/release",
     "queue/cancel",
     "queue/keep",
     "queue/limit",

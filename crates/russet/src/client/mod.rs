@@ -38,7 +38,7 @@ use tokio::runtime::Handle;
 
 pub use builder::RussetBuilder;
 pub(crate) use call::Call;
-pub(crate) use control::{Control, Heartbeat, Kept, Pulse};
+pub(crate) use control::{Control, Heartbeat, Keeper, Kept, Pulse};
 pub use doctor::{Finding, Severity};
 pub use durability::{Durability, Reached};
 pub use health::Health;
@@ -161,13 +161,13 @@ impl Russet {
         &self.inner.clock
     }
 
-    #[cfg(any(feature = "cache", feature = "pubsub", feature = "queue"))]
+    #[cfg(any(feature = "cache", feature = "lock", feature = "pubsub", feature = "queue"))]
     pub(crate) fn inbox(&self) -> &Inbox {
         &self.inner.inbox
     }
 
     /// Where background work runs.
-    #[cfg(any(feature = "bloom", feature = "cache", feature = "pubsub"))]
+    #[cfg(any(feature = "bloom", feature = "cache", feature = "lock", feature = "pubsub"))]
     pub(crate) fn runtime(&self) -> &Handle {
         &self.inner.runtime
     }
@@ -178,18 +178,18 @@ impl Russet {
     }
 
     /// Whether they are clones of one handle.
-    #[cfg(feature = "cache")]
+    #[cfg(any(feature = "cache", feature = "lock"))]
     pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// Whether the keys are spread over the nodes of a Cluster.
-    #[cfg(feature = "cache")]
+    #[cfg(any(feature = "cache", feature = "lock"))]
     pub(crate) fn is_cluster(&self) -> bool {
         matches!(self.inner.settings.topology, Topology::Cluster(_))
     }
 
-    #[cfg(any(feature = "bloom", feature = "cache", feature = "queue"))]
+    #[cfg(any(feature = "bloom", feature = "cache", feature = "lock", feature = "queue"))]
     pub(crate) fn control(&self) -> &Control {
         &self.inner.control
     }

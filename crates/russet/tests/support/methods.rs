@@ -10,6 +10,9 @@ pub fn public_methods(block: &str) -> BTreeSet<String> {
         "Topic" | "Group" | "TopicDelivery" => "pubsub".to_owned(),
         "Delivery" => "queue".to_owned(),
         "Scheduler" => "queue/schedule".to_owned(),
+        "Lock" | "LockGuard" | "ReentrantLock" | "ReentrantGuard" | "Redlock" | "RedlockGuard" => {
+            "lock".to_owned()
+        }
         _ => block.to_lowercase(),
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);

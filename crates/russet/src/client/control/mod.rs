@@ -13,7 +13,11 @@ use std::{
 use tokio::runtime::{self, Handle};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::{heartbeat::Heartbeat, pulse::Pulse, renewals::Kept};
+pub(crate) use self::{
+    heartbeat::Heartbeat,
+    pulse::Pulse,
+    renewals::{Keeper, Kept},
+};
 
 use self::renewals::Renewals;
 use super::{call::Call, places::Places, router::Router, send::Errand, settings::Settings};
@@ -58,10 +62,10 @@ impl Control {
         }
     }
 
-    /// Makes this call, which renews a lease and answers whether it was current, again and again while the pulse beats,
+    /// Makes this call, which renews a lease and answers whether it was current, again and again while its work goes on,
     /// until what is returned is dropped.
-    pub(crate) fn keep(&self, every: Duration, call: Call, pulse: &Arc<Pulse>) -> Kept {
-        let (kept, is_early) = self.renewals.add(every, call, pulse);
+    pub(crate) fn keep<K: Keeper>(&self, every: Duration, call: Call, keeper: &Arc<K>) -> Kept {
+        let (kept, is_early) = self.renewals.add(every, call, keeper.clone());
         if is_early {
             let mut thread = self.lock();
             if matches!(*thread, Thread::NotYet) {

@@ -9,6 +9,8 @@ use std::{
 
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::Keeper;
+
 /// How many times its leases' time a piece of work may lie there without being polled. Then its caller holds on to it
 /// and has forgotten it, and others have waited long enough.
 const FORGOTTEN: u32 = 10;
@@ -28,12 +30,6 @@ struct State {
 impl Pulse {
     pub(crate) fn new(lease: Duration) -> Self {
         Self { lease, state: Mutex::new(State { polled: false, last: Instant::now() }) }
-    }
-
-    /// Whether the work still goes on, also when it blocks its thread.
-    pub(super) fn beats(&self) -> bool {
-        let state = self.lock();
-        state.polled || state.last.elapsed() < self.lease.saturating_mul(FORGOTTEN)
     }
 
     /// Does the work, and feels its pulse.
@@ -63,6 +59,14 @@ impl Pulse {
     }
 }
 
+impl Keeper for Pulse {
+    /// Also when the work blocks its thread.
+    fn goes_on(&self) -> bool {
+        let state = self.lock();
+        state.polled || state.last.elapsed() < self.lease.saturating_mul(FORGOTTEN)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,9 +76,9 @@ mod tests {
         let pulse = Pulse::new(Duration::from_millis(1));
         let long_ago = Instant::now().checked_sub(Duration::from_millis(11)).unwrap();
         *pulse.lock() = State { polled: true, last: long_ago };
-        assert!(pulse.beats());
+        assert!(pulse.goes_on());
         *pulse.lock() = State { polled: false, last: long_ago };
-        assert!(!pulse.beats());
+        assert!(!pulse.goes_on());
     }
 
     #[tokio::test]
@@ -86,7 +90,7 @@ mod tests {
         let checks = async move {
             for _ in 0..10 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
-                assert!(pulse.beats());
+                assert!(pulse.goes_on());
             }
             drop(over);
         };

@@ -9,12 +9,20 @@ use std::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::sleep_until;
 
-use super::Pulse;
 use crate::{
     client::Call,
     error::Result,
     service::{Rest, Signals},
 };
+
+/// The work that a lease is kept for; asked and told on the control thread: it must not wait.
+pub(crate) trait Keeper: Send + Sync + 'static {
+    /// Whether the work goes on, so that its lease is to be renewed.
+    fn goes_on(&self) -> bool;
+
+    /// The server answered a renewal that was sent at this moment, and whether the lease was still current.
+    fn renewed(&self, _asked: Instant, _is_current: bool) {}
+}
 
 /// All leases of a process that are kept by the control thread.
 #[derive(Default)]
@@ -36,7 +44,7 @@ struct Held {
     call: Call,
     every: Duration,
     due: Instant,
-    pulse: Arc<Pulse>,
+    keeper: Arc<dyn Keeper>,
 }
 
 /// Keeps a lease until it is dropped, or lost.
@@ -51,13 +59,13 @@ impl Renewals {
         self: &Arc<Self>,
         every: Duration,
         call: Call,
-        pulse: &Arc<Pulse>,
+        keeper: Arc<dyn Keeper>,
     ) -> (Kept, bool) {
         let due = Instant::now() + every;
         let mut state = self.lock();
         state.last += 1;
         let id = state.last;
-        state.held.insert(id, Held { call, every, due, pulse: pulse.clone() });
+        state.held.insert(id, Held { call, every, due, keeper });
         state.due.insert((due, id));
         // Most leases end before they are due, and cost the loop nothing: it is up only at its own times.
         let is_early = state.sleeps_until.is_none_or(|sleeps_until| due < sleeps_until);
@@ -74,14 +82,14 @@ impl Renewals {
         loop {
             let (due, next) = self.take_due(Instant::now());
             for (id, call) in due {
-                let renewed = renew(call);
-                under_way.push(async move { (id, renewed.await) });
+                let (asked, renewed) = (Instant::now(), renew(call));
+                under_way.push(async move { (id, asked, renewed.await) });
             }
             tokio::select! {
                 () = signals.stop.cancelled() => return Ok(Rest::UntilWoken),
                 () = signals.wake.notified() => {}
                 () = at(next) => {}
-                Some((id, renewed)) = under_way.next() => self.renewed(id, renewed),
+                Some((id, asked, renewed)) = under_way.next() => self.renewed(id, asked, renewed),
             }
         }
     }
@@ -91,7 +99,7 @@ impl Renewals {
         let mut due = Vec::new();
         while let Some((at, id)) = state.due.first().copied().filter(|(at, _)| *at <= now) {
             state.due.remove(&(at, id));
-            if let Some(held) = state.held.get(&id).filter(|held| held.pulse.beats()) {
+            if let Some(held) = state.held.get(&id).filter(|held| held.keeper.goes_on()) {
                 due.push((id, held.call.clone()));
             }
         }
@@ -99,9 +107,12 @@ impl Renewals {
         (due, state.sleeps_until)
     }
 
-    fn renewed(&self, id: u64, renewed: Result<bool>) {
+    fn renewed(&self, id: u64, asked: Instant, renewed: Result<bool>) {
         let mut state = self.lock();
         let Some(held) = state.held.get(&id) else { return };
+        if let Ok(is_current) = renewed {
+            held.keeper.renewed(asked, is_current);
+        }
         let again = match renewed {
             Ok(true) => held.every,
             // Revoked or expired: the work goes on for its caller, and what it wants to do is refused.
