@@ -186,23 +186,15 @@ impl VotePlace {
     }
 }
 
-/// Asks a server for its vote; asked twice by one owner it is the same.
-pub(super) async fn vote(
-    russet: &Russet,
-    place: &VotePlace,
-    owner: Id,
-    lease: Duration,
-) -> Result<bool> {
+/// Asks a server for its vote; asked twice by one owner it is the same. Answers whose vote stood there before.
+pub(super) fn vote(place: &VotePlace, owner: Id, lease: Duration) -> Call {
     let call = Call::write("SET", &place.slot).key(&place.vote).arg(owner.to_string());
-    let call = call.arg("NX").arg("GET").arg("PX").arg(millis(lease)).idempotent();
-    let before: Option<String> = russet.run(call).await?;
-    Ok(before.is_none_or(|before| before == owner.to_string()))
+    call.arg("NX").arg("GET").arg("PX").arg(millis(lease)).idempotent()
 }
 
-/// Takes a vote back; asked twice, the second answer is that there was none.
-pub(super) async fn end_vote(russet: &Russet, place: &VotePlace, owner: Id) -> Result<bool> {
-    let call = Call::script(&VOTE_END, &place.slot, &[&place.vote]);
-    russet.run(call.arg(owner.to_string())).await
+/// Takes a vote back, and answers whether it was this owner's.
+pub(super) fn vote_end(place: &VotePlace, owner: Id) -> Call {
+    Call::script(&VOTE_END, &place.slot, &[&place.vote]).arg(owner.to_string())
 }
 
 /// Sets the remaining time of a vote; `only_longer` for the watchdog.

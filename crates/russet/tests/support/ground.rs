@@ -7,7 +7,7 @@ use std::io;
 use russet::testing::{Reply, TestCluster, TestServer};
 
 /// The tests that cannot run on a Cluster, and why. Whatever else does not run there is a failure.
-pub const NOT_ON_A_CLUSTER: [(&str, &str); 26] = [
+pub const NOT_ON_A_CLUSTER: [(&str, &str); 30] = [
     (
         "a_miss_costs_three_round_trips_and_six_commands_and_a_hit_one_get",
         "counts at one proxy and resets the statistics of one server",
@@ -76,6 +76,13 @@ pub const NOT_ON_A_CLUSTER: [(&str, &str); 26] = [
     ),
     ("a_publication_whose_answer_is_lost_is_unknown_and_not_sent_again", "loses it at one proxy"),
     ("a_pattern_that_is_not_allowed_harms_no_other_subscription", "makes a user of one server"),
+    (
+        "acquire_and_release_are_two_round_trips_and_ten_commands",
+        "counts the commands of one server",
+    ),
+    ("who_waits_sends_nothing_while_the_lock_is_held", "counts the commands of one server"),
+    ("a_place_in_line_is_renewed_once_in_half_of_its_time", "counts the commands of one server"),
+    ("the_fence_grows_over_a_restart_without_data", "restarts one server"),
 ];
 
 /// The servers of a test.

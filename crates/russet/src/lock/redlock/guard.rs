@@ -66,11 +66,8 @@ impl RedlockGuard {
     pub async fn extend(&self, time: Duration) -> Result<Extended> {
         check_time(time)?;
         let sent = Instant::now();
-        let votes = round::all(&self.lock, async |node: &Node| {
-            let call = scripts::vote_extension(&node.place, self.owner, time, false);
-            node.russet.run(call).await
-        });
-        let votes = votes.await;
+        let call = |node: &Node| scripts::vote_extension(&node.place, self.owner, time, false);
+        let votes = round::all(&self.lock, call, |is_ours: bool| is_ours).await;
         for (server, vote) in votes.iter().enumerate() {
             match vote {
                 NodeVote::Voted => self.holding.set(server, sent, time),
@@ -111,8 +108,8 @@ impl RedlockGuard {
     pub async fn release(mut self) -> Result<Released> {
         self.kept.clear();
         let (lock, owner) = (self.lock.clone(), self.owner);
-        let end = async |node: &Node| scripts::end_vote(&node.russet, &node.place, owner).await;
-        let votes = round::all(&lock, end).await;
+        let end = |node: &Node| scripts::vote_end(&node.place, owner);
+        let votes = round::all(&lock, end, |was_ours: bool| was_ours).await;
         self.is_released = true;
         for (server, vote) in votes.iter().enumerate() {
             if matches!(vote, NodeVote::TimedOut(_) | NodeVote::Failed(_)) {

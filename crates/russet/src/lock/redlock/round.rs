@@ -11,6 +11,7 @@ use super::{
     votes::{NoMajority, NodeVote, Sum, sum},
 };
 use crate::{
+    client::{Call, FromReply},
     error::Result,
     id::Id,
     lock::{
@@ -24,8 +25,13 @@ pub(super) async fn vote(lock: &Arc<Inner>) -> Result<Option<RedlockGuard>> {
     let mut asked = Votes { lock: lock.clone(), owner: Id::random()?, may_stand: true };
     let owner = asked.owner;
     let sent = Instant::now();
-    let ask = async |node: &Node| scripts::vote(&node.russet, &node.place, owner, lock.lease).await;
-    let votes = all(lock, ask).await;
+    let ours = owner.to_string();
+    let votes = all(
+        lock,
+        |node| scripts::vote(&node.place, owner, lock.lease),
+        |before: Option<String>| before.is_none_or(|before| before == ours),
+    );
+    let votes = votes.await;
     let until = |vote: &NodeVote| match vote.is_ours() {
         true => sent + safe(lock.lease),
         false => sent,
@@ -44,15 +50,23 @@ pub(super) async fn vote(lock: &Arc<Inner>) -> Result<Option<RedlockGuard>> {
     }
 }
 
-/// Makes a call at every server.
-pub(super) async fn all(lock: &Inner, call: impl AsyncFn(&Node) -> Result<bool>) -> Vec<NodeVote> {
-    let one = async |node: &Node| match timeout(lock.node_timeout, call(node)).await {
-        Ok(Ok(true)) => NodeVote::Voted,
-        Ok(Ok(false)) => NodeVote::Refused,
+/// Makes a call at every server; `is_yes` says what its answer means.
+pub(super) async fn all<T: FromReply>(
+    lock: &Inner,
+    call: impl Fn(&Node) -> Call,
+    is_yes: impl Fn(T) -> bool,
+) -> Vec<NodeVote> {
+    let asked =
+        lock.nodes.iter().map(|node| timeout(lock.node_timeout, node.russet.run(call(node))));
+    let votes = join_all(asked).await.into_iter().map(|answer| match answer {
+        Ok(Ok(answer)) => match is_yes(answer) {
+            true => NodeVote::Voted,
+            false => NodeVote::Refused,
+        },
         Ok(Err(error)) => NodeVote::Failed(error),
         Err(_) => NodeVote::TimedOut(lock.node_timeout),
-    };
-    join_all(lock.nodes.iter().map(one)).await
+    });
+    votes.collect()
 }
 
 /// Votes that were asked for, and may stand for nobody.
@@ -79,7 +93,7 @@ pub(super) fn end_in_background(lock: &Arc<Inner>, owner: Id, server: usize) {
     let (lease, pause) = (lock.lease, lock.node_timeout);
     russet.clone().runtime().spawn(async move {
         let end = Instant::now() + lease;
-        while let Err(error) = scripts::end_vote(&russet, &place, owner).await {
+        while let Err(error) = russet.run::<bool>(scripts::vote_end(&place, owner)).await {
             if Instant::now() >= end || !error.is_outage() {
                 tracing::debug!(lock = place.object(), %error, "a vote was left to its lease");
                 return;
