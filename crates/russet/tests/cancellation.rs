@@ -2,7 +2,7 @@
 //! the next call on the handle gets its own answer, and nothing is left behind.
 
 #![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
-#![cfg(all(feature = "pubsub", feature = "queue"))]
+#![cfg(all(feature = "lock", feature = "pubsub", feature = "queue"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
@@ -14,13 +14,15 @@ use std::time::{Duration, SystemTime};
 
 use russet::testing::eventually;
 use russet::{
-    BoxError, Cache, Counters, Durability, Effects, Event, Granularity, Leaderboard, Loader,
-    OnChannel, Peek, PubSub, Queue, RateLimit, Russet, Scheduler, Start, Task, TaskContext, TaskId,
-    Topic, Worker, raw,
+    BoxError, Cache, Counters, Durability, Effects, Event, Granularity, Leaderboard, Loader, Lock,
+    OnChannel, Peek, PubSub, Queue, RateLimit, ReentrantLock, Russet, Scheduler, Start, Task,
+    TaskContext, TaskId, Topic, Worker, raw,
 };
 use support::{Ground, connect, patient, public_methods};
 
 const LONG: Duration = Duration::from_secs(30);
+/// So long that no lock that is left behind ends by itself.
+const LEASE: Duration = Duration::from_secs(3_600);
 
 type Work<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
@@ -58,6 +60,8 @@ struct Blocks {
     topic: Topic<u64>,
     queue: Queue,
     scheduler: Scheduler,
+    lock: Lock,
+    again: ReentrantLock,
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -79,13 +83,27 @@ fn blocks(russet: Russet) -> Blocks {
         topic: Topic::builder(&russet, "orders").build().unwrap(),
         scheduler: Scheduler::new(&queue),
         queue,
+        lock: Lock::builder(&russet, "lock").lease(LEASE).build().unwrap(),
+        again: ReentrantLock::builder(&russet, "again").lease(LEASE).build().unwrap(),
         russet,
     }
 }
 
 /// Every public call that waits for something, by name. Each round takes keys of its own, so that misses stay misses.
 fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
-    let Blocks { russet, durable, cache, counters, board, live, topic, queue, scheduler } = blocks;
+    let Blocks {
+        russet,
+        durable,
+        cache,
+        counters,
+        board,
+        live,
+        topic,
+        queue,
+        scheduler,
+        lock,
+        again,
+    } = blocks;
     let id: TaskId = "0000000000000000000000".parse().unwrap();
     let now = SystemTime::now();
     macro_rules! calls {
@@ -158,6 +176,20 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "topic remove_group": topic.remove_group("billing"),
         "topic delete": topic.delete(),
         "deliveries": take(topic, round),
+        "lock acquire": async { lock.acquire().await?.release().await },
+        "lock try_acquire": async { Ok::<_, russet::Error>(drop(lock.try_acquire().await?)) },
+        "lock try_acquire_for": lock.try_acquire_for(LONG),
+        "lock with": lock.with(async |held| held.extend(LEASE).await),
+        "lock status": lock.status(),
+        "lock force_release": lock.force_release(1),
+        "entries": async {
+            let outer = again.acquire().await?;
+            let inner = outer.reenter().await?;
+            let third = again.enter_as(&outer.owner()).await?;
+            let _ = inner.release().await?;
+            drop(third);
+            outer.with(async |held| held.fence()).await
+        },
         "queue enqueue": queue.enqueue(Job(round)).into_future(),
         "queue enqueue_many": queue.enqueue_many([Job(round), Job(round)]).into_future(),
         "queue receive": async {
@@ -250,11 +282,12 @@ async fn work(russet: &Russet, round: u64) -> Result<(), russet::Error> {
 }
 
 /// What waits for nothing.
-const AT_ONCE: [&str; 12] = [
+const AT_ONCE: [&str; 13] = [
     "Cache::builder",
     "Cache::stats",
     "Counters::builder",
     "Leaderboard::builder",
+    "Lock::builder",
     "PubSub::new",
     "PubSub::builder",
     "Topic::builder",
@@ -274,6 +307,7 @@ async fn every_public_call_is_dropped() {
         ("Cache", "cache"),
         ("Counters", "counters"),
         ("Leaderboard", "board"),
+        ("Lock", "lock"),
         ("PubSub", "live"),
         ("Queue", "queue"),
         ("Scheduler", "scheduler"),
@@ -341,6 +375,18 @@ async fn a_call_dropped_at_any_point_leaves_the_handle_in_step_and_nothing_behin
             (0, Some(0)) => Ok(()),
             left => Err(format!("{left:?} are subscribed")),
         }
+    })
+    .await;
+    // No lock is held by a caller that is gone, and nobody is in line: long before a lease would end.
+    eventually(LONG, async || {
+        let again = Lock::builder(&blocks.russet, "again").build().unwrap();
+        for lock in [&blocks.lock, &again] {
+            let status = lock.status().await.unwrap();
+            if status.holder.is_some() || status.waiting > 0 {
+                return Err(format!("{lock:?}: {status:?}"));
+            }
+        }
+        Ok(())
     })
     .await;
     // No task is held by a caller that is gone: one whose ack was dropped comes back with the end of its lease.

@@ -2,7 +2,7 @@
 //! to be allowed.
 
 #![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
-#![cfg(all(feature = "pubsub", feature = "queue"))]
+#![cfg(all(feature = "lock", feature = "pubsub", feature = "queue"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,10 +20,10 @@ use std::{
 
 use russet::{
     Acked, Advice, Backlog, BloomFilter, BoxError, Cache, Cancelled, Counters, DeadNode, Effects,
-    ErrorKind, Event, Granularity, ItemSource, Json, Leaderboard, Loader, Missed, NodeAnswer,
-    OnChannel, Overflow, Peek, PubSub, PutItem, Queue, RateLimit, Rescheduled, Russet, Scheduler,
-    Settled, ShardedCache, Start, Subscription, Task, TaskContext, Timetable, Topic, Worker, Write,
-    WritePolicy, Writer, raw,
+    ErrorKind, Event, Extended, Granularity, ItemSource, Json, Leaderboard, Loader, Lock, Missed,
+    NodeAnswer, OnChannel, Overflow, Peek, PubSub, PutItem, Queue, RateLimit, Redlock,
+    ReentrantLock, Released, Rescheduled, Russet, Scheduler, Settled, ShardedCache, Start,
+    Subscription, Task, TaskContext, Timetable, Topic, Worker, Write, WritePolicy, Writer, raw,
     testing::{Reply, TestServer, eventually},
 };
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -45,6 +45,9 @@ async fn every_key_is_a_row_of_the_table_and_the_acl_is_enough() {
     every_call_of_the_bloom(&stage, &russet, &mut seen).await;
     every_call_of_the_counters(&russet).await;
     every_call_of_the_leaderboard(&russet).await;
+    every_call_of_the_lock(&stage, &russet, &other_process, &mut seen).await;
+    every_call_of_the_reentrant(&russet).await;
+    every_call_of_the_redlock(&stage, &mut seen).await;
     every_call_of_the_queue(&stage, &russet, &mut seen).await;
     every_call_of_the_worker(&stage, &russet, &mut seen).await;
     every_call_of_the_scheduler(&stage, &russet, &mut seen).await;
@@ -158,6 +161,9 @@ fn every_public_call_is_made_here() {
         ("bloom", "every_call_of_the_bloom"),
         ("counters", "every_call_of_the_counters"),
         ("leaderboard", "every_call_of_the_leaderboard"),
+        ("lock", "every_call_of_the_lock"),
+        ("lock/reentrant", "every_call_of_the_reentrant"),
+        ("lock/redlock", "every_call_of_the_redlock"),
         ("queue", "every_call_of_the_queue"),
         ("queue/worker", "every_call_of_the_worker"),
         ("queue/schedule", "every_call_of_the_scheduler"),
@@ -674,6 +680,75 @@ async fn every_call_of_the_leaderboard(russet: &Russet) {
     assert_eq!(board.rank("player: 1").await.unwrap(), Some(1));
     assert_eq!(board.score("player: 1").await.unwrap(), Some(1_200.0));
     assert_eq!(board.count().await.unwrap(), 2);
+}
+
+async fn every_call_of_the_lock(
+    stage: &Stage,
+    russet: &Russet,
+    other: &Russet,
+    seen: &mut BTreeSet<String>,
+) {
+    let build = |russet| Lock::builder(russet, "lock: a}{*").watchdog(true);
+    let lock = build(russet).lease(Duration::from_secs(30)).build().unwrap();
+    let guard = lock.acquire().await.unwrap();
+    assert!(lock.try_acquire().await.unwrap().is_none() && !guard.is_lost());
+    let there = build(other).build().unwrap();
+    let (next, ()) = tokio::join!(there.acquire(), async {
+        eventually(LONG, async || match lock.status().await.unwrap().waiting {
+            1 => Ok(()),
+            _ => Err("nobody waits"),
+        })
+        .await;
+        stage.observe(seen).await;
+        assert_eq!(guard.extend(Duration::from_secs(30)).await.unwrap(), Extended::Done);
+        assert_eq!(guard.release().await.unwrap(), Released::Done);
+    });
+    let next = next.unwrap();
+    assert!(lock.force_release(next.fence()).await.unwrap());
+    assert_eq!(next.extend(LONG / 2).await.unwrap(), Extended::Lost);
+    next.lost().await;
+    drop(lock.try_acquire_for(LONG).await.unwrap().unwrap());
+    lock.with(async |held| held.fence()).await.unwrap();
+    stage.observe(seen).await;
+}
+
+async fn every_call_of_the_reentrant(russet: &Russet) {
+    let builder = ReentrantLock::builder(russet, "again").lease(Duration::from_secs(30));
+    let lock = builder.watchdog(true).build().unwrap();
+    let outer = lock.acquire().await.unwrap();
+    let inner = outer.reenter().await.unwrap();
+    let third = lock.enter_as(&outer.owner()).await.unwrap().unwrap();
+    assert!(third.fence() == inner.fence() && !inner.is_lost());
+    assert!(lock.try_acquire().await.unwrap().is_none());
+    let _ = third.extend(Duration::from_millis(1)).await.unwrap();
+    third.lost().await;
+    for entry in [outer, inner, third] {
+        let _ = entry.release().await.unwrap();
+    }
+    drop(lock.try_acquire_for(LONG).await.unwrap().unwrap());
+    lock.with(async |held| held.fence()).await.unwrap();
+}
+
+async fn every_call_of_the_redlock(stage: &Stage, seen: &mut BTreeSet<String>) {
+    let mut nodes = vec![stage.connect_as_documented().await];
+    let servers = [TestServer::start().await.unwrap(), TestServer::start().await.unwrap()];
+    for server in &servers {
+        nodes.push(Russet::connect(&server.url()).await.unwrap());
+    }
+    let builder = Redlock::builder(&nodes, "critical: a}{*").lease(Duration::from_secs(30));
+    let builder = builder.watchdog(true).node_timeout(Duration::from_secs(10));
+    let lock = builder.retry_delay(Duration::from_millis(10)).build().unwrap();
+    let guard = lock.acquire().await.unwrap();
+    stage.observe(seen).await;
+    assert!(lock.try_acquire().await.unwrap().is_none());
+    assert!(!guard.is_lost() && guard.validity() > Duration::ZERO);
+    assert_eq!(guard.extend(Duration::from_secs(20)).await.unwrap(), Extended::Done);
+    assert_eq!(guard.release().await.unwrap(), Released::Done);
+    let brief = lock.try_acquire_for(LONG).await.unwrap().unwrap();
+    let _ = brief.extend(Duration::from_millis(1)).await.unwrap();
+    brief.lost().await;
+    drop(brief);
+    lock.with(async |held| held.is_lost()).await.unwrap();
 }
 
 async fn every_call_of_the_pubsub(stage: &Stage, russet: &Russet, seen: &mut BTreeSet<String>) {

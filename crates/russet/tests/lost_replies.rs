@@ -2,7 +2,7 @@
 //! there once, or says `Unknown`, and its effect is there at most once.
 
 #![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
-#![cfg(all(feature = "pubsub", feature = "queue"))]
+#![cfg(all(feature = "lock", feature = "pubsub", feature = "queue"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
@@ -15,7 +15,8 @@ use std::time::{Duration, SystemTime};
 use russet::testing::{Proxy, Reply, TestServer, eventually};
 use russet::{
     Acked, BoxError, Cache, Counters, Delivery, Effects, ErrorKind, Group, Leaderboard, Loader,
-    Queue, RateLimit, Russet, Settled, Start, Task, TaskId, Topic, TopicDelivery, metered,
+    Lock, LockGuard, Queue, RateLimit, ReentrantGuard, ReentrantLock, Russet, Settled, Start, Task,
+    TaskId, Topic, TopicDelivery, metered,
 };
 use support::public_methods;
 use tokio::sync::Mutex;
@@ -71,6 +72,28 @@ const WRITES: &[Row] = &[
     row!("Leaderboard::add_many", Unknown, |b| b.board.add_many([("me", 5.0), ("new", 1.0)])),
     row!("Leaderboard::remove", Unknown, |b| b.board.remove("me")),
     row!("Leaderboard::trim", Unknown, |b| b.board.trim(1)),
+    row!("Lock::acquire", Repeated, |b| async { b.keeps(b.free.acquire().await?).await }),
+    row!("Lock::try_acquire", Repeated, |b| async {
+        b.keeps(b.free.try_acquire().await?.unwrap()).await
+    }),
+    row!("Lock::try_acquire_for", Repeated, |b| async {
+        b.keeps(b.free.try_acquire_for(LONG).await?.unwrap()).await
+    }),
+    row!("Lock::force_release", Unknown, |b| async { b.taken.force_release(b.fence).await }),
+    row!("LockGuard::release", Unknown, |b| async {
+        b.guard.lock().await.take().unwrap().release().await
+    }),
+    row!("ReentrantLock::enter_as", Repeated, |b| async {
+        let owner = b.entry.lock().await.as_ref().unwrap().owner();
+        b.enters(b.again.enter_as(&owner).await?.unwrap()).await
+    }),
+    row!("ReentrantGuard::reenter", Repeated, |b| async {
+        let inner = b.entry.lock().await.as_ref().unwrap().reenter().await?;
+        b.enters(inner).await
+    }),
+    row!("ReentrantGuard::release", Unknown, |b| async {
+        b.entry.lock().await.take().unwrap().release().await
+    }),
     row!("Topic::publish", Unknown, |b| async { b.topic.publish(&3).await.map(|_| ()) }),
     row!("Topic::group", Repeated, |b| async { b.topic.group("new").await.map(|_| ()) }),
     row!("Topic::replay", Unknown, |b| b.topic.replay("billing", Start::Now)),
@@ -150,6 +173,28 @@ const READS: &[&str] = &[
     "Leaderboard::rank",
     "Leaderboard::score",
     "Leaderboard::count",
+    "Lock::builder",
+    "Lock::status",
+    // It acquires and releases, which have their rows.
+    "Lock::with",
+    // They write a time, which is left out of the comparison.
+    "LockGuard::extend",
+    "ReentrantGuard::extend",
+    "LockGuard::fence",
+    "LockGuard::is_lost",
+    "LockGuard::lost",
+    "LockGuard::with",
+    "ReentrantLock::builder",
+    // As those of a lock, in the same steps.
+    "ReentrantLock::acquire",
+    "ReentrantLock::try_acquire",
+    "ReentrantLock::try_acquire_for",
+    "ReentrantLock::with",
+    "ReentrantGuard::fence",
+    "ReentrantGuard::is_lost",
+    "ReentrantGuard::lost",
+    "ReentrantGuard::owner",
+    "ReentrantGuard::with",
     "PubSub::builder",
     "PubSub::new",
     "PubSub::on",
@@ -205,6 +250,14 @@ struct Blocks {
     ready: TaskId,
     task: Mutex<Option<Delivery>>,
     then: SystemTime,
+    free: Lock,
+    taken: Lock,
+    fence: u64,
+    again: ReentrantLock,
+    guard: Mutex<Option<LockGuard>>,
+    entry: Mutex<Option<ReentrantGuard>>,
+    /// What a call took, for as long as it is looked at.
+    kept: Mutex<(Vec<LockGuard>, Vec<ReentrantGuard>)>,
 }
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -251,6 +304,9 @@ impl Blocks {
         // The connection for messages is there.
         let waited = other_queue.enqueue(Job(9)).await.unwrap().id;
         other_queue.wait_for(waited, Duration::from_millis(1)).await.unwrap();
+        let taken = Lock::builder(&russet, "taken").build().unwrap();
+        let guard = taken.acquire().await.unwrap();
+        let again = ReentrantLock::builder(&russet, "again").build().unwrap();
         let blocks = Self {
             queue,
             other_queue,
@@ -264,6 +320,13 @@ impl Blocks {
             cache: Cache::builder(&russet, "numbers").loader(Squares).build().unwrap(),
             counters: Counters::builder(&russet, "site").build().unwrap(),
             board: Leaderboard::builder(&russet, "game").build().unwrap(),
+            free: Lock::builder(&russet, "free").build().unwrap(),
+            taken,
+            fence: guard.fence(),
+            guard: Mutex::new(Some(guard)),
+            entry: Mutex::new(Some(again.acquire().await.unwrap())),
+            again,
+            kept: Mutex::default(),
             // In the year 2090: no bucket of it is one of today.
             then: SystemTime::UNIX_EPOCH + Duration::from_secs(3_786_912_000),
             russet,
@@ -290,6 +353,16 @@ impl Blocks {
         Ok(n * n)
     }
 
+    async fn keeps(&self, guard: LockGuard) -> Result<(), russet::Error> {
+        self.kept.lock().await.0.push(guard);
+        Ok(())
+    }
+
+    async fn enters(&self, guard: ReentrantGuard) -> Result<(), russet::Error> {
+        self.kept.lock().await.1.push(guard);
+        Ok(())
+    }
+
     async fn find(&self, n: u64) -> Result<Option<u64>, BoxError> {
         Ok(Some(n * n))
     }
@@ -310,6 +383,7 @@ async fn stored(server: &TestServer, namespace: &str) -> BTreeSet<String> {
             _ if key.contains("{queue:") => queued(server, key, part).await,
             "entry" | "waiters" => server.command(&["GET", key]).await,
             "log" => log(server, key).await,
+            "record" => record(server, key).await,
             _ => server.command(&["ZRANGE", key, "0", "-1", "WITHSCORES"]).await,
         };
         let content = match reply.unwrap() {
@@ -343,6 +417,18 @@ async fn queued(server: &TestServer, key: &str, part: &str) -> std::io::Result<R
         _ => told.push(server.command(&["HLEN", key]).await?),
     }
     Ok(Reply::List(told))
+}
+
+/// Whether a lock is held, and how often it was entered.
+async fn record(server: &TestServer, key: &str) -> std::io::Result<Reply> {
+    let record = server.command(&["GET", key]).await?;
+    let field = |name: &str| {
+        let mut fields = record.text().unwrap_or_default().split(';');
+        fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('=')).unwrap()
+    };
+    let is_held = i64::from(!field("owner").is_empty());
+    let entries = field("entries").split(',').filter(|entry| !entry.is_empty()).count();
+    Ok(Reply::List(vec![Reply::Int(is_held), Reply::Int(entries as i64)]))
 }
 
 /// How many messages a topic has, and of each group its name, subscribers, messages in their hands and messages behind.
@@ -403,16 +489,27 @@ async fn every_write_whose_reply_is_lost_is_there_at_most_once_and_says_what_it_
     println!("{lost} replies lost");
 }
 
+const BLOCKS: [&str; 13] = [
+    "Cache",
+    "Counters",
+    "Leaderboard",
+    "Lock",
+    "LockGuard",
+    "ReentrantLock",
+    "ReentrantGuard",
+    "PubSub",
+    "Topic",
+    "Group",
+    "TopicDelivery",
+    "Queue",
+    "Delivery",
+];
+
 #[test]
 fn every_public_call_is_a_row_or_a_read() {
     let writes = WRITES.iter().map(|(name, ..)| (*name).to_owned());
     let listed: Vec<String> = writes.chain(READS.iter().map(|name| (*name).to_owned())).collect();
-    let found: BTreeSet<_> =
-        ["Cache", "Counters", "Leaderboard", "PubSub", "Topic", "Group", "TopicDelivery", "Queue"]
-            .iter()
-            .chain(&["Delivery"])
-            .flat_map(|block| public_methods(block))
-            .collect();
+    let found: BTreeSet<_> = BLOCKS.iter().flat_map(|block| public_methods(block)).collect();
     assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), found);
     assert_eq!(listed.len(), found.len(), "listed twice");
 }
