@@ -177,6 +177,9 @@ mod guide {
     #[cfg(all(feature = "counters", feature = "leaderboard"))]
     #[doc = include_str!("../../../docs/guide/statistics.md")]
     mod statistics {}
+    #[cfg(feature = "lock")]
+    #[doc = include_str!("../../../docs/guide/locks.md")]
+    mod locks {}
     #[cfg(feature = "queue")]
     #[doc = include_str!("../../../docs/guide/queues.md")]
     mod queues {}
