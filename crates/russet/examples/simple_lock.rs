@@ -15,10 +15,10 @@ use std::{
     time::Duration,
 };
 
-use russet::{Lock, Released, Russet, raw};
+use russet::{Lock, LockGuard, Released, Russet, raw};
 use support::{Outcome, connect, server};
 
-/// How long a contender works; the timeout of the lock is a third of it.
+/// How long a contender works; the timeout of the tutorial's lock is a third of it.
 const WORK: Duration = Duration::from_millis(300);
 
 #[tokio::main]
@@ -30,8 +30,8 @@ async fn main() -> Outcome {
     println!("the tutorial: up to {together} of five contenders were inside together");
     assert!(together > 1);
 
-    // The same work under a lease that is as short: it is renewed.
-    let lock = Lock::builder(&russet, "resource_1").lease(WORK / 3).build()?;
+    // The lease is renewed while the work runs, so that it need not be guessed how long that takes.
+    let lock = Lock::builder(&russet, "resource_1").lease(Duration::from_secs(10)).build()?;
     let (inside, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
     let turns = Arc::new(Mutex::new(Vec::new()));
     let mut contenders = Vec::new();
@@ -39,16 +39,14 @@ async fn main() -> Outcome {
         let (lock, inside, most) = (lock.clone(), inside.clone(), most.clone());
         let turns = turns.clone();
         contenders.push(tokio::spawn(async move {
-            // On a machine that is too busy to renew in time the lock may be lost: then the body is cancelled, and tried again.
-            while lock
-                .with(async |held| work(contender, held.fence(), &inside, &most, &turns).await)
-                .await
-                .is_err()
-            {}
+            let body = async |held: &LockGuard| {
+                work(contender, held.fence(), &inside, &most, &turns).await
+            };
+            lock.with(body).await
         }));
     }
     for contender in contenders {
-        contender.await?;
+        contender.await??;
     }
     let turns = turns.lock().map_err(|_| "the list of turns is broken")?.clone();
     println!("russet: {turns:?}");

@@ -177,7 +177,7 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "topic delete": topic.delete(),
         "deliveries": take(topic, round),
         "lock acquire": async { lock.acquire().await?.release().await },
-        "lock try_acquire": async { Ok::<_, russet::Error>(drop(lock.try_acquire().await?)) },
+        "lock try_acquire": async { lock.try_acquire().await.map(drop) },
         "lock try_acquire_for": lock.try_acquire_for(LONG),
         "lock with": lock.with(async |held| held.extend(LEASE).await),
         "lock status": lock.status(),

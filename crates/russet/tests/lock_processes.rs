@@ -99,12 +99,12 @@ async fn contender() {
     for caller in callers {
         caller.await.unwrap();
     }
-    let text: Vec<_> = holds.lock().unwrap().iter().map(Hold::to_text).collect();
+    let text: Vec<_> = holds.lock().unwrap().iter().map(|hold: &Hold| hold.text()).collect();
     worker_report(&format!("holds {}", text.join(" ")));
 }
 
 impl Hold {
-    fn to_text(&self) -> String {
+    fn text(self) -> String {
         let Self { fence, caller, asked, acquired, released } = self;
         format!("{fence},{caller},{asked},{acquired},{released}")
     }
@@ -186,7 +186,7 @@ async fn holder() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
-    let error: russet::Error = body.await.map(|()| ()).unwrap_err();
+    let error: russet::Error = body.await.unwrap_err();
     worker_report(&format!("ended {:?}", error.kind()));
 }
 
