@@ -43,6 +43,21 @@ impl RateLimit {
         self
     }
 
+    /// How many tasks in each such time.
+    pub fn tasks(&self) -> u32 {
+        self.tasks
+    }
+
+    /// The time of so many tasks.
+    pub fn time(&self) -> Duration {
+        self.time
+    }
+
+    /// How many may come at once.
+    pub fn at_once(&self) -> u32 {
+        self.burst
+    }
+
     /// `<tasks> <ms> <burst>`, as it stands in Redis.
     fn write(&self) -> Result<String> {
         check_time("the time of a rate", Some(self.time), Duration::from_millis(1))?;
@@ -100,6 +115,8 @@ mod tests {
         let limit = RateLimit::new(600, Duration::from_secs(60)).burst(50);
         assert_eq!(limit.write().unwrap(), "600 60000 50");
         assert_eq!(RateLimit::read("600 60000 50"), Some(limit));
+        let told = (limit.tasks(), limit.time(), limit.at_once());
+        assert_eq!(told, (600, Duration::from_secs(60), 50));
         assert_eq!(RateLimit::per_second(100).burst, 1);
         assert_eq!(RateLimit::per_second(10_000).burst, 100);
         assert_eq!(RateLimit::read(""), None);
