@@ -91,6 +91,9 @@ pub struct TaskView {
     attempts: u32,
     /// What went wrong so far, the oldest first.
     errors: Vec<Failed>,
+    /// What its handler said last of how far it is; gone when it is completed.
+    #[schema(value_type = Option<Object>)]
+    progress: Option<Value>,
     /// What a completed task answered; kept for a day.
     #[schema(value_type = Option<Object>)]
     result: Option<Value>,
@@ -271,15 +274,8 @@ impl NewTask {
 
 impl From<TaskStatus> for TaskView {
     fn from(status: TaskStatus) -> Self {
-        let (state, at) = match status.state {
-            TaskState::Scheduled { due } => ("scheduled", Some(due)),
-            TaskState::Ready => ("ready", None),
-            TaskState::Running { .. } => ("running", None),
-            TaskState::Retrying { due } => ("retrying", Some(due)),
-            TaskState::Completed { at } => ("completed", Some(at)),
-            TaskState::Dead { since } => ("dead", Some(since)),
-            TaskState::Cancelled { at } => ("cancelled", Some(at)),
-        };
+        let (state, at) = place(status.state);
+        let json = |bytes: Vec<u8>| serde_json::from_slice(&bytes).ok();
         Self {
             id: status.id.to_string(),
             name: status.name,
@@ -287,7 +283,8 @@ impl From<TaskStatus> for TaskView {
             at: at.map(seconds),
             attempts: status.attempts,
             errors: status.errors.into_iter().map(Failed::from).collect(),
-            result: status.result.and_then(|result| serde_json::from_slice(&result).ok()),
+            progress: status.progress.and_then(json),
+            result: status.result.and_then(json),
         }
     }
 }
@@ -301,6 +298,7 @@ impl From<DeadTask> for TaskView {
             at: Some(seconds(task.since)),
             attempts: task.attempts,
             errors: task.errors.into_iter().map(Failed::from).collect(),
+            progress: None,
             result: None,
         }
     }
@@ -325,6 +323,19 @@ impl From<QueueCounts> for Counts {
             failed: counts.failed,
             is_paused: counts.is_paused,
         }
+    }
+}
+
+/// The name of a state, and the time that belongs to it.
+pub(crate) fn place(state: TaskState) -> (&'static str, Option<SystemTime>) {
+    match state {
+        TaskState::Scheduled { due } => ("scheduled", Some(due)),
+        TaskState::Ready => ("ready", None),
+        TaskState::Running { .. } => ("running", None),
+        TaskState::Retrying { due } => ("retrying", Some(due)),
+        TaskState::Completed { at } => ("completed", Some(at)),
+        TaskState::Dead { since } => ("dead", Some(since)),
+        TaskState::Cancelled { at } => ("cancelled", Some(at)),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::{Component, Path};
 
 use russet::{BoxError, Task, TaskContext};
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 
 use super::files::Folder;
 use super::image::{self, Change, Sizes};
@@ -78,6 +79,15 @@ fn inside(path: &str) -> &str {
     path.strip_prefix("/uploads/").or(path.strip_prefix("uploads/")).unwrap_or(path)
 }
 
+/// How far it is; told before each step.
+#[derive(Debug, Serialize)]
+struct Progress {
+    /// `read`, `resize`, `watermark` or `write`.
+    step: &'static str,
+    /// How many of the steps are done.
+    percent: usize,
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct Processed {
     /// The file, in the data folder.
@@ -98,15 +108,32 @@ pub(super) async fn process(
         return Err("cancelled".into());
     }
     let (files, id) = (work.files.clone(), ctx.id());
+    let (runtime, telling) = (Handle::current(), ctx.clone());
     tokio::task::spawn_blocking(move || {
+        let steps = job.operations.len() + 2;
+        let told = |step: &'static str, done: usize| {
+            let progress = Progress { step, percent: 100 * done / steps };
+            // Who asks how far it is may be told late or never: the picture is made all the same.
+            if let Err(error) = runtime.block_on(telling.progress(&progress)) {
+                tracing::debug!(%error, %id, "the progress could not be told");
+            }
+        };
+        told("read", 0);
         let path = inside(&job.image_path);
         let original = files.read(Folder::Uploads, Path::new(path), MOST_BYTES)?;
         let sizes = Sizes { width: job.width, height: job.height };
-        let changes = job.operations.iter().map(|operation| match operation {
-            Operation::Resize => Change::Fit(sizes),
-            Operation::Watermark => Change::Mark,
+        let changes = job.operations.iter().zip(1..).map(|(operation, done)| match operation {
+            Operation::Resize => {
+                told("resize", done);
+                Change::Fit(sizes)
+            }
+            Operation::Watermark => {
+                told("watermark", done);
+                Change::Mark
+            }
         });
         let made = image::process(&original, changes)?;
+        told("write", steps - 1);
         let stem = Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap_or("image");
         let stem: String = stem.chars().take(60).collect();
         let name = format!("{stem}-{id}.{}", made.extension);

@@ -59,7 +59,7 @@ async fn a_task_waits_is_done_and_its_result_is_kept() {
     let task = find(&app, &id).await;
     assert_eq!(
         task,
-        json!({"id": id, "name": "send_email", "state": "ready", "at": null, "attempts": 0, "errors": [], "result": null})
+        json!({"id": id, "name": "send_email", "state": "ready", "at": null, "attempts": 0, "errors": [], "progress": null, "result": null})
     );
     let working = work(&app);
     let task = until(&app, &id, "completed").await;

@@ -125,6 +125,25 @@ async fn an_order_a_picture_and_old_files_are_really_worked_on() {
     assert!(serve.stop().await.success());
 }
 
+/// The last step fails, so how far it was stays to be seen.
+#[tokio::test]
+async fn a_picture_tells_how_far_it_is() {
+    let folder = DataFolder::new();
+    let serve = Serve::start(&folder).await;
+    std::fs::remove_dir(folder.path().join("images")).unwrap();
+    let body = json!({"image_path": "photo.jpg", "operations": ["resize", "watermark"]});
+    let id = put(&serve, json!({"name": "process_image", "body": body})).await;
+    let task = until(&serve, &id, "dead").await;
+    assert_eq!(task["progress"], json!({"step": "write", "percent": 75}), "{task}");
+    // One that cannot be read comes no further.
+    std::fs::write(folder.path().join("uploads/text.png"), "no picture").unwrap();
+    let body = json!({"image_path": "text.png", "operations": ["resize"]});
+    let id = put(&serve, json!({"name": "process_image", "body": body})).await;
+    let task = until(&serve, &id, "dead").await;
+    assert_eq!(task["progress"], json!({"step": "read", "percent": 0}), "{task}");
+    assert!(serve.stop().await.success());
+}
+
 #[tokio::test]
 async fn a_link_out_of_the_folder_is_not_followed() {
     let folder = DataFolder::new();
