@@ -10,6 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use russet::{Russet, RussetBuilder};
 
 use crate::Failure;
+use crate::jobs::Times;
 
 /// What clap prints below the flags.
 pub const ENVIRONMENT: &str = "\
@@ -23,10 +24,63 @@ Environment (a flag stands above its variable):
   DB_PASSWORD, DB_NAME           [defaults: localhost, 3306, root, none, redis_demo]
   SECRET_KEY                     the secret key itself, at least 32 bytes
   USER_WRITES                    as --user-writes
+  TEMP_CLEANUP                   as --temp-cleanup
+  TEMP_CLEANUP_ZONE              as --temp-cleanup-zone
   DEBUG                          true or 1: as --debug
   RUST_LOG                       log filter by module, above --debug, e.g. russet=trace
 
 Exit codes: 0 stopped in order, 1 could not start or run, 2 wrong usage.";
+
+/// When the folder `temp` is cleaned.
+#[derive(Debug, Clone, Args)]
+pub struct CleanupArgs {
+    /// When files of the folder temp are deleted that nobody has changed for a day: a cron expression, or off. All
+    /// processes on one Redis must agree
+    #[arg(
+        long,
+        value_name = "CRON",
+        env = "TEMP_CLEANUP",
+        hide_env = true,
+        default_value = "30 3 * * *",
+        value_parser = cron_or_off
+    )]
+    temp_cleanup: String,
+
+    /// The time zone of these times
+    #[arg(
+        long,
+        value_name = "ZONE",
+        env = "TEMP_CLEANUP_ZONE",
+        hide_env = true,
+        default_value = "UTC",
+        value_parser = zone
+    )]
+    temp_cleanup_zone: String,
+}
+
+/// The word for no times at all.
+const OFF: &str = "off";
+
+impl CleanupArgs {
+    /// The times; none when it is off.
+    #[must_use]
+    pub fn times(&self) -> Option<Times> {
+        let (expression, zone) = (self.temp_cleanup.clone(), self.temp_cleanup_zone.clone());
+        (expression != OFF).then_some(Times::Cron { expression, zone })
+    }
+}
+
+fn cron_or_off(text: &str) -> Result<String, String> {
+    if text != OFF {
+        Times::Cron { expression: text.to_owned(), zone: "UTC".to_owned() }.check()?;
+    }
+    Ok(text.to_owned())
+}
+
+fn zone(text: &str) -> Result<String, String> {
+    Times::Cron { expression: "@daily".to_owned(), zone: text.to_owned() }.check()?;
+    Ok(text.to_owned())
+}
 
 /// Where the data is.
 #[derive(Debug, Clone, Args)]

@@ -3,6 +3,8 @@
 mod bench;
 mod doctor;
 mod queue;
+mod report;
+mod schedule;
 mod seed;
 mod serve;
 mod worker;
@@ -11,9 +13,11 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use russet::Russet;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::debug_wanted;
+use crate::config::{self, RedisArgs, debug_wanted};
+use crate::{Failure, redis_server};
 
 /// A web application on Redis and SQL, complete in one command.
 #[derive(Debug, Parser)]
@@ -32,6 +36,7 @@ enum Command {
     Serve(serve::Serve),
     Worker(worker::Worker),
     Queue(queue::QueueCommand),
+    Schedule(schedule::ScheduleCommand),
     Seed(seed::Seed),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
@@ -45,7 +50,9 @@ pub fn main() -> ExitCode {
     start_logging(match cli.command {
         _ if debug => "info,russet=debug,russet_axum=debug,russet_app=debug",
         // The servers of a benchmark come and go, and the others say themselves what they meet.
-        Command::Bench(_) | Command::Doctor(_) | Command::Queue(_) => "error",
+        Command::Bench(_) | Command::Doctor(_) | Command::Queue(_) | Command::Schedule(_) => {
+            "error"
+        }
         _ => "info",
     });
     let runtime = match tokio::runtime::Runtime::new() {
@@ -57,6 +64,7 @@ pub fn main() -> ExitCode {
             Command::Serve(serve) => serve.run().await.map(|()| ExitCode::SUCCESS),
             Command::Worker(worker) => worker.run().await.map(|()| ExitCode::SUCCESS),
             Command::Queue(queue) => queue.run().await,
+            Command::Schedule(schedule) => schedule.run().await,
             Command::Seed(seed) => seed.run().await.map(|()| ExitCode::SUCCESS),
             Command::Bench(bench) => bench.run().await.map(|()| ExitCode::SUCCESS),
             Command::Doctor(doctor) => doctor.run().await,
@@ -71,6 +79,20 @@ pub fn main() -> ExitCode {
 fn failed(error: &dyn std::error::Error) -> ExitCode {
     eprintln!("russet: {error}");
     ExitCode::FAILURE
+}
+
+/// The configured server, or the private one of the russet that runs on the data folder.
+async fn connect(redis: &RedisArgs) -> Result<Russet, Failure> {
+    let builder = match redis.server()? {
+        Some(builder) => builder,
+        None => redis_server::connection(config::existing(&redis.data_dir)?)?,
+    };
+    Ok(builder.connect().await?)
+}
+
+fn wrong_usage(error: &str) -> ExitCode {
+    eprintln!("russet: {error}");
+    ExitCode::from(2)
 }
 
 fn start_logging(usual: &str) {

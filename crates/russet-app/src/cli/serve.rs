@@ -9,9 +9,10 @@ use clap::Args;
 use russet_axum::Server;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::stop_signal;
-use crate::config::{self, StoreArgs};
+use crate::config::{self, CleanupArgs, StoreArgs};
 use crate::data_dir::DataDir;
 use crate::db::Database;
 use crate::jobs::{self, Files, Work};
@@ -66,6 +67,9 @@ pub(super) struct Serve {
     /// How many tasks it works on at the same time; 0 for none, when `russet worker` does that
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=10_000))]
     concurrency: u64,
+
+    #[command(flatten)]
+    cleanup: CleanupArgs,
 }
 
 impl Serve {
@@ -109,6 +113,10 @@ impl Serve {
             }
             state.users.recover().await?;
             let rebuilder = state.users.keep_ids()?;
+            let (tasks, times) = (state.tasks.clone(), self.cleanup.times());
+            let registering = AbortOnDropHandle::new(tokio::spawn(async move {
+                jobs::keep_registered(&tasks, times.as_ref()).await;
+            }));
             let end = CancellationToken::new();
             let working = state.worker.clone().map(|worker| {
                 let end = end.clone();
@@ -128,7 +136,7 @@ impl Serve {
                 working.await??;
             }
             state.users.close(DRAIN).await;
-            drop(rebuilder);
+            drop((rebuilder, registering));
             state.russet.close().await;
             Ok(())
         }

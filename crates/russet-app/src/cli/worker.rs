@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::sync::oneshot;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::stop_signal;
-use crate::config::{self, StoreArgs};
+use crate::config::{self, CleanupArgs, StoreArgs};
 use crate::db::Database;
 use crate::jobs::{self, Files, Work};
 use crate::{Failure, killed_worker, redis_server};
@@ -30,6 +31,9 @@ pub(super) struct Worker {
     /// How long its tasks are waited for when it is gone, from 100ms
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = config::duration)]
     lease: Duration,
+
+    #[command(flatten)]
+    cleanup: CleanupArgs,
 
     /// Works on the tasks of the home page's demonstration instead, until its standard input ends
     #[arg(long, hide = true)]
@@ -73,11 +77,16 @@ impl Worker {
             }
         };
         tracing::info!("working on the queue {} with {redis} and {}", jobs::QUEUE, db.place());
+        let (tasks, times) = (queue.clone(), self.cleanup.times());
+        let registering = AbortOnDropHandle::new(tokio::spawn(async move {
+            jobs::keep_registered(&tasks, times.as_ref()).await;
+        }));
         let stopped = async {
             stop.await.unwrap_or_default();
             tracing::info!("stopping");
         };
         worker.run_until(stopped).await?;
+        drop(registering);
         russet.close().await;
         db.close().await;
         Ok(())

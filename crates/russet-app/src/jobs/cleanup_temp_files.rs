@@ -21,6 +21,12 @@ pub struct CleanupTempFiles {
     pub older_than: u64,
 }
 
+impl Default for CleanupTempFiles {
+    fn default() -> Self {
+        Self { directory: String::new(), older_than: a_day() }
+    }
+}
+
 fn a_day() -> u64 {
     86_400
 }

@@ -9,11 +9,13 @@ mod image;
 mod notification;
 mod order;
 mod process_image;
+mod recurring;
 mod send_email;
+mod temp_cleanup;
 
 use std::time::Duration;
 
-use russet::{Enqueued, Queue, Russet, Task, Worker};
+use russet::{Enqueued, Queue, Registered, Russet, Scheduler, Task, Worker};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -25,7 +27,9 @@ pub use files::{Files, FilesError};
 pub use notification::Notification;
 pub use order::Order;
 pub use process_image::ProcessImage;
+pub use recurring::{Recurs, Times};
 pub use send_email::SendEmail;
+pub use temp_cleanup::{TEMP_CLEANUP, keep_registered};
 
 /// The name of the queue.
 pub const QUEUE: &str = "tasks";
@@ -113,6 +117,16 @@ macro_rules! jobs {
             pub async fn enqueue(self, queue: &Queue, options: &Options) -> russet::Result<Enqueued> {
                 match self {
                     $(Self::$job(job) => enqueue(queue, job, options).await,)*
+                }
+            }
+
+            /// Puts it on the queue again and again, under this name.
+            ///
+            /// # Errors
+            /// As [`Scheduler::cron`].
+            pub async fn recur(self, scheduler: &Scheduler, name: &str, recurs: &Recurs) -> russet::Result<Registered> {
+                match self {
+                    $(Self::$job(job) => recurring::register(scheduler, name, job, recurs).await,)*
                 }
             }
         }

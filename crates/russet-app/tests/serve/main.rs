@@ -15,6 +15,7 @@ mod doctor;
 mod life;
 mod queue;
 mod refusals;
+mod schedule;
 mod seed;
 mod settings;
 mod takeover;

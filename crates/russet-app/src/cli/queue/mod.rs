@@ -5,17 +5,19 @@ mod report;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
-use russet::{Queue, Russet, TaskId};
+use clap::{Args, Subcommand, ValueEnum};
+use russet::{Peek, Queue, RateLimit, Russet, TaskDetails, TaskId};
 use serde_json::{Value, json};
 
-use crate::config::{self, RedisArgs};
+use super::report::{Report, age};
+use super::{connect, wrong_usage};
+use crate::config::RedisArgs;
 use crate::jobs::{self, Job, Options};
-use crate::{Failure, killed_worker, redis_server};
-use report::{Report, Row};
+use crate::{Failure, killed_worker};
+use report::{Page, Row};
 
-/// What `queue` says when there is no such task.
-const NO_SUCH_TASK: u8 = 3;
+/// The most tasks that the server is asked for at once.
+const PAGE: u64 = 100;
 
 /// Look at queues, and at their tasks; bring dead ones back; pause and resume
 ///
@@ -50,18 +52,21 @@ enum Verb {
         /// The queue
         queue: String,
     },
-    /// The dead tasks, those that died first at the beginning
+    /// The tasks of a state: dead ones, those that died first at the beginning, unless it is told otherwise
     Peek {
         /// The queue
         queue: String,
-        /// How many are left out
+        /// Which state
+        #[arg(long, value_enum, default_value_t)]
+        state: State,
+        /// Where to begin: what the page before said
         #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=1 << 40))]
-        skip: u64,
+        from: u64,
         /// How many at most
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000))]
         limit: u64,
     },
-    /// What is known of a task: its state, its errors, its result
+    /// What is known of a task: its state, its body, how far it is, its errors, its result
     Inspect(OneTask),
     /// Bring a dead task back, with all its attempts before it
     Redrive(OneTask),
@@ -90,8 +95,39 @@ enum Verb {
         /// The queue
         queue: String,
     },
+    /// Let the queue give tasks no faster than this
+    Limit {
+        /// The queue
+        queue: String,
+        /// Such as 100/s or 600/10m; off for none
+        #[arg(value_parser = rate)]
+        rate: Rate,
+        /// How many may come at once after a pause. Default: as many as the rate gives in 10 ms
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        burst: Option<u32>,
+    },
     /// Put a task of the application on a queue
     Enqueue(NewTask),
+}
+
+/// Where a task is.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum State {
+    /// Waiting for their time
+    Scheduled,
+    /// Waiting for a worker
+    Ready,
+    /// With a worker
+    Running,
+    /// Waiting for their next attempt
+    Retrying,
+    /// Done, as far as they are kept
+    Completed,
+    /// Out of attempts
+    #[default]
+    Dead,
+    /// Cancelled, as far as they are kept
+    Cancelled,
 }
 
 /// A task of a queue.
@@ -134,30 +170,19 @@ impl QueueCommand {
         let verb = match self.verb {
             Verb::Enqueue(task) => match task.checked() {
                 Ok(checked) => Ready::Enqueue(checked),
-                Err(error) => {
-                    eprintln!("russet: {error}");
-                    return Ok(ExitCode::from(2));
-                }
+                Err(error) => return Ok(wrong_usage(&error)),
             },
             other => Ready::Other(other),
         };
-        let builder = match self.redis.server()? {
-            Some(builder) => builder,
-            None => redis_server::connection(config::existing(&self.redis.data_dir)?)?,
-        };
-        let russet = builder.connect().await?;
+        let russet = connect(&self.redis).await?;
         let report = match verb {
             Ready::Enqueue((queue, job, options)) => {
-                let put = job.enqueue(&open(&russet, &queue)?, &options).await?;
-                let text = if put.is_new { "" } else { " (it was there before)" };
-                let json = json!({"id": put.id.to_string(), "is_new": put.is_new});
-                Report::said(format!("{}{text}", put.id), json)
+                Report::put(&job.enqueue(&open(&russet, &queue)?, &options).await?)
             }
             Ready::Other(verb) => verb.done(&russet).await?,
         };
         russet.close().await;
-        report.print(self.json)?;
-        Ok(ExitCode::from(if report.is_missing() { NO_SUCH_TASK } else { 0 }))
+        report.print(self.json)
     }
 }
 
@@ -187,11 +212,15 @@ impl Verb {
         Ok(match self {
             Self::Ls => list(russet).await?,
             Self::Stats { queue: name } => report::counts(&queue(&name)?.counts().await?),
-            Self::Peek { queue: name, skip, limit } => {
-                report::dead(queue(&name)?.dead(skip, limit).await?)
+            Self::Peek { queue: name, state, from, limit } => {
+                let of = state
+                    .to_possible_value()
+                    .map_or_else(String::new, |state| state.get_name().to_owned());
+                let (tasks, next) = peek(&queue(&name)?, state.into(), from, limit).await?;
+                report::page(Page { of, tasks, next })
             }
             Self::Inspect(OneTask { queue: name, id }) => {
-                report::task(queue(&name)?.status(id).await?)
+                report::task(queue(&name)?.inspect(id).await?)
             }
             Self::Redrive(OneTask { queue: name, id }) => {
                 Report::of_task(queue(&name)?.redrive(id).await?, "redriven")
@@ -213,14 +242,59 @@ impl Verb {
                 let changed = queue(&name)?.resume().await?;
                 paused(false, changed)
             }
+            Self::Limit { queue: name, rate, burst } => limit(&queue(&name)?, rate, burst).await?,
             // Checked before, and done there.
             Self::Enqueue(_) => Report::said(String::new(), Value::Null),
         })
     }
 }
 
+impl From<State> for Peek {
+    fn from(state: State) -> Self {
+        match state {
+            State::Scheduled => Self::Scheduled,
+            State::Ready => Self::Ready,
+            State::Running => Self::Running,
+            State::Retrying => Self::Retrying,
+            State::Completed => Self::Completed,
+            State::Dead => Self::Dead,
+            State::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// So many tasks of a state, if there are, and where the next ones begin.
+pub(super) async fn peek(
+    queue: &Queue,
+    state: Peek,
+    mut from: u64,
+    limit: u64,
+) -> Result<(Vec<TaskDetails>, Option<u64>), Failure> {
+    let mut tasks = Vec::new();
+    loop {
+        let left = limit - tasks.len() as u64;
+        let page = queue.peek(state, from, left.min(PAGE)).await?;
+        tasks.extend(page.tasks);
+        match page.next {
+            Some(next) if (tasks.len() as u64) < limit => from = next,
+            next => return Ok((tasks, next)),
+        }
+    }
+}
+
+async fn limit(queue: &Queue, rate: Rate, burst: Option<u32>) -> Result<Report, Failure> {
+    match rate {
+        Rate::Off => queue.clear_rate_limit().await?,
+        Rate::At(limit) => {
+            let limit = burst.map_or(limit, |burst| limit.burst(burst));
+            queue.set_rate_limit(limit).await?;
+        }
+    }
+    Ok(report::limit(queue.counts().await?.rate_limit))
+}
+
 /// A queue as the application has it; the settings of another one's handle do not matter to what is asked here.
-fn open(russet: &Russet, name: &str) -> Result<Queue, Failure> {
+pub(super) fn open(russet: &Russet, name: &str) -> Result<Queue, Failure> {
     if name == jobs::QUEUE {
         return Ok(jobs::queue(russet)?);
     }
@@ -251,24 +325,28 @@ fn paused(is_paused: bool, changed: bool) -> Report {
     Report::said(text.to_owned(), json!({"is_paused": is_paused, "changed": changed}))
 }
 
-/// Reads a time such as `90`, `90s`, `15m`, `12h` or `7d`.
-fn age(text: &str) -> Result<Duration, String> {
-    let (number, unit) =
-        text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let factor = match unit {
-        "" | "s" => Some(1),
-        "m" => Some(60),
-        "h" => Some(3_600),
-        "d" => Some(86_400),
-        _ => None,
-    };
-    let seconds =
-        factor.zip(number.parse::<u64>().ok()).and_then(|(factor, n)| n.checked_mul(factor));
-    match seconds {
-        Some(seconds) if seconds <= 366 * 86_400 => Ok(Duration::from_secs(seconds)),
-        Some(_) => Err("expected at most 366d".to_owned()),
-        None => Err("expected seconds, or a number of s, m, h or d, such as 7d".to_owned()),
+/// How fast a queue may give tasks.
+#[derive(Debug, Clone, Copy)]
+enum Rate {
+    Off,
+    At(RateLimit),
+}
+
+/// Reads `off`, or a rate such as `100/s`, `600/10m`.
+fn rate(text: &str) -> Result<Rate, String> {
+    if text == "off" {
+        return Ok(Rate::Off);
     }
+    let wrong = || "expected off, or tasks in a time, such as 100/s or 600/10m".to_owned();
+    let (tasks, time) = text.split_once('/').ok_or_else(wrong)?;
+    let tasks = tasks.parse().ok().filter(|tasks| (1..=1_000_000).contains(tasks));
+    let tasks = tasks.ok_or("expected 1 to 1000000 tasks")?;
+    let is_unit = time.starts_with(|c: char| c.is_ascii_alphabetic());
+    let time = age(&if is_unit { format!("1{time}") } else { time.to_owned() })?;
+    if time.is_zero() {
+        return Err(wrong());
+    }
+    Ok(Rate::At(RateLimit::new(tasks, time)))
 }
 
 #[cfg(test)]
@@ -277,14 +355,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_has_a_unit_and_an_end() {
-        for (text, seconds) in
-            [("0", 0), ("90", 90), ("90s", 90), ("15m", 900), ("12h", 43_200), ("7d", 604_800)]
+    fn a_rate_is_tasks_in_a_time() {
+        for (text, tasks, seconds) in [("100/s", 100, 1), ("600/10m", 600, 600), ("1/d", 1, 86_400)]
         {
-            assert_eq!(age(text).unwrap(), Duration::from_secs(seconds), "{text}");
+            let Rate::At(limit) = rate(text).unwrap() else { panic!("{text}") };
+            assert_eq!((limit.tasks(), limit.time().as_secs()), (tasks, seconds), "{text}");
         }
-        for wrong in ["", "d", "-1", "1.5h", "1w", "367d", "99999999999999999999"] {
-            assert!(age(wrong).is_err(), "{wrong}");
+        assert!(matches!(rate("off"), Ok(Rate::Off)));
+        for wrong in ["", "100", "0/s", "1000001/s", "-1/s", "1/0", "1/w", "x/s", "/"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
         }
     }
 }
