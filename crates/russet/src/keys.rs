@@ -30,6 +30,16 @@
 //! | `{lock:<name>}:waiters` | zset | TTL | `lock` |
 //! | `{lock:<name>}:places` | hash | TTL | `lock` |
 //! | `{redlock:<name>}:vote` | string | TTL | `lock` |
+//! | `{inventory:<shop>}:stock` | hash | the application | `inventory` |
+//! | `{inventory:<shop>}:products` | zset | the application | `inventory` |
+//! | `{inventory:<shop>}:holds` | hash | the shop's scripts | `inventory` |
+//! | `{inventory:<shop>}:due` | zset | the shop's scripts | `inventory` |
+//! | `{inventory:<shop>}:ended` | zset | the shop's scripts | `inventory` |
+//! | `{inventory:<shop>}:users` | hash | the shop's scripts | `inventory` |
+//! | `{window:<name>}:buckets:<bucket>:<buckets>` | hash | TTL | `window` |
+//! | `{rate_limit:<name>:<subject>}:fixed:<period>` | string | TTL | `rate_limit` |
+//! | `{rate_limit:<name>:<subject>}:sliding:<period>:<buckets>` | string | TTL | `rate_limit` |
+//! | `{rate_limit:<name>:<subject>}:gcra:<period>` | string | TTL | `rate_limit` |
 //! | `{queue:<name>}:tasks` | hash | the workers | `queue` |
 //! | `{queue:<name>}:ready:<priority>` | list | the workers | `queue` |
 //! | `{queue:<name>}:scheduled` | zset | the workers | `queue` |
@@ -119,6 +129,22 @@ impl Slot {
         Ok(Self::tagged(namespace, &format!("{kind}:{}:{partition}", encode(name))))
     }
 
+    /// The slot of one of the many subjects of an object.
+    ///
+    /// # Errors
+    /// `Invalid` when a name is empty or over 256 bytes.
+    #[cfg(feature = "rate_limit")]
+    pub(crate) fn subject(
+        namespace: &Namespace,
+        kind: &str,
+        name: &str,
+        subject: &str,
+    ) -> Result<Self> {
+        check_name(&format!("name of a {kind}"), name)?;
+        check_name(&format!("subject of a {kind}"), subject)?;
+        Ok(Self::tagged(namespace, &format!("{kind}:{}:{}", encode(name), encode(subject))))
+    }
+
     /// No object's, for commands whose keys are taken as they are: the slot of this key.
     pub(crate) fn of_key(key: Option<&[u8]>) -> Self {
         Self { prefix: "".into(), number: key.map(cluster_slot::of) }
@@ -176,7 +202,7 @@ pub(crate) fn must_expire(key: &str) -> bool {
         Some("bloom") => part == "rebuilder",
         Some("cache") => !["dirty", "writes", "sequence", "dead"].contains(&part),
         Some("counters") => part != "total",
-        Some("lock" | "redlock" | "topic") => true,
+        Some("lock" | "rate_limit" | "redlock" | "topic" | "window") => true,
         _ => false,
     }
 }
@@ -335,6 +361,49 @@ pub(crate) mod lock {
     /// String: for whom a server of a Redlock votes. Ends by its TTL.
     pub(crate) fn vote() -> Part {
         Part("vote".into())
+    }
+}
+
+/// Keys of a shop. Its scripts end what is in them: a reservation at its end, what is remembered by and by.
+#[cfg(feature = "inventory")]
+pub(crate) mod inventory {
+    use super::Part;
+
+    /// All of them, in the order of `lua/lib/inventory.lua`.
+    pub(crate) fn all() -> [Part; 6] {
+        ["stock", "holds", "due", "ended", "users", "products"].map(|part| Part(part.into()))
+    }
+}
+
+/// The key of a sliding window.
+#[cfg(feature = "window")]
+pub(crate) mod window {
+    use super::Part;
+
+    /// Hash: the counts of the last buckets, for windows of so many buckets of so many milliseconds. Ends by its TTL.
+    pub(crate) fn buckets(bucket_ms: u64, buckets: u64) -> Part {
+        Part(["buckets:", &bucket_ms.to_string(), ":", &buckets.to_string()].concat())
+    }
+}
+
+/// Keys of a subject of a rate limiter. Each ends by its TTL, when it limits nothing any more.
+#[cfg(feature = "rate_limit")]
+pub(crate) mod rate_limit {
+    use super::Part;
+
+    /// String: what came in the current period.
+    pub(crate) fn fixed(period_ms: u64) -> Part {
+        Part(["fixed:", &period_ms.to_string()].concat())
+    }
+
+    /// String: what came in the last buckets.
+    pub(crate) fn sliding(period_ms: u64, buckets: u64) -> Part {
+        Part(["sliding:", &period_ms.to_string(), ":", &buckets.to_string()].concat())
+    }
+
+    /// String: when all that came will be worked off.
+    pub(crate) fn gcra(period_ms: u64) -> Part {
+        Part(["gcra:", &period_ms.to_string()].concat())
     }
 }
 

@@ -35,6 +35,9 @@
 //! | [`HashRing`] | which of several nodes a key belongs to: even, weighted, the same in every process | `ring` |
 //! | [`Counters`] | counts by minute, hour, day and month, their series and the largest of them | `counters` |
 //! | [`Leaderboard`] | members by score: rank, page, neighbours, a maximal size | `leaderboard` |
+//! | [`SlidingWindow`] | the count and the rate of the last minute, or of any other time, at every moment | `window` |
+//! | [`RateLimiter`] | how often a subject may do something: fixed and sliding windows, GCRA, several limits in one step | `rate_limit` |
+//! | [`Inventory`] | stock that adds up: reservations that end by themselves, confirmed or cancelled once | `inventory` |
 //! | [`PubSub`] | messages for who is there: typed, by channel or pattern, with a word for what was missed | `pubsub` |
 //! | [`Topic`] | durable messages: groups, replay, history, nothing lost with a subscriber | `pubsub` |
 //! | [`Queue`], [`Worker`] | tasks that no crash loses: priorities, delays, retries, fences, a rate, effects with the end, dead ones that can be brought back | `queue` |
@@ -77,10 +80,13 @@
     not(all(
         feature = "cache",
         feature = "counters",
+        feature = "inventory",
         feature = "leaderboard",
         feature = "lock",
         feature = "pubsub",
-        feature = "queue"
+        feature = "queue",
+        feature = "rate_limit",
+        feature = "window"
     )),
     allow(dead_code, unused_imports, unused_macros)
 )]
@@ -109,6 +115,8 @@ mod bloom;
 mod cache;
 #[cfg(feature = "counters")]
 mod counters;
+#[cfg(feature = "inventory")]
+mod inventory;
 #[cfg(feature = "leaderboard")]
 mod leaderboard;
 #[cfg(feature = "lock")]
@@ -117,8 +125,12 @@ mod lock;
 mod pubsub;
 #[cfg(feature = "queue")]
 mod queue;
+#[cfg(feature = "rate_limit")]
+mod rate_limit;
 #[cfg(feature = "ring")]
 mod ring;
+#[cfg(feature = "window")]
+mod window;
 
 #[cfg(feature = "bloom")]
 pub use bloom::{
@@ -140,6 +152,11 @@ pub use error::{Advice, BoxError, Error, ErrorKind, Result};
 
 #[cfg(feature = "counters")]
 pub use counters::{Counters, CountersBuilder, Counts, Granularity, Point, Top};
+#[cfg(feature = "inventory")]
+pub use inventory::{
+    ChangeStock, Extended, Held, Hold, HoldState, Inventory, InventoryBuilder, Reservation,
+    Reserve, Settlement, Stock, StockChange,
+};
 #[cfg(feature = "leaderboard")]
 pub use leaderboard::{Leaderboard, LeaderboardBuilder, Ranked, Standing};
 #[cfg(feature = "lock")]
@@ -162,8 +179,14 @@ pub use queue::{
     TaskError, TaskId, TaskPage, TaskState, TaskStatus, Ticked, Times, Timetable, Waited, Worker,
     WorkerBuilder,
 };
+#[cfg(feature = "rate_limit")]
+pub use rate_limit::{
+    Allowance, Check, DecidedBy, Limit, RateLimiter, RateLimiterBuilder, WhenAway,
+};
 #[cfg(feature = "ring")]
 pub use ring::HashRing;
+#[cfg(feature = "window")]
+pub use window::{SlidingWindow, SlidingWindowBuilder};
 
 /// The pages of the guide, run as tests.
 #[cfg(all(doctest, feature = "testing"))]

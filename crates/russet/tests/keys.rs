@@ -3,6 +3,7 @@
 
 #![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
 #![cfg(all(feature = "lock", feature = "pubsub", feature = "queue"))]
+#![cfg(all(feature = "inventory", feature = "rate_limit", feature = "window"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,10 +21,11 @@ use std::{
 
 use russet::{
     Acked, Advice, Backlog, BloomFilter, BoxError, Cache, Cancelled, Counters, DeadNode, Effects,
-    ErrorKind, Event, Extended, Granularity, ItemSource, Json, Leaderboard, Loader, Lock, Missed,
-    NodeAnswer, OnChannel, Overflow, Peek, PubSub, PutItem, Queue, RateLimit, Redlock,
-    ReentrantLock, Released, Rescheduled, Russet, Scheduler, Settled, ShardedCache, Start,
-    Subscription, Task, TaskContext, Timetable, Topic, Worker, Write, WritePolicy, Writer, raw,
+    ErrorKind, Event, Extended, Granularity, Inventory, ItemSource, Json, Leaderboard, Limit,
+    Loader, Lock, Missed, NodeAnswer, OnChannel, Overflow, Peek, PubSub, PutItem, Queue, RateLimit,
+    RateLimiter, Redlock, ReentrantLock, Released, Rescheduled, Reservation, Russet, Scheduler,
+    Settled, ShardedCache, SlidingWindow, Start, Subscription, Task, TaskContext, Timetable, Topic,
+    WhenAway, Worker, Write, WritePolicy, Writer, raw,
     testing::{Reply, TestServer, eventually},
 };
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -48,6 +50,9 @@ async fn every_key_is_a_row_of_the_table_and_the_acl_is_enough() {
     every_call_of_the_lock(&stage, &russet, &other_process, &mut seen).await;
     every_call_of_the_reentrant(&russet).await;
     every_call_of_the_redlock(&stage, &mut seen).await;
+    every_call_of_the_inventory(&stage, &russet, &mut seen).await;
+    every_call_of_the_window(&russet).await;
+    every_call_of_the_limiter(&russet).await;
     every_call_of_the_queue(&stage, &russet, &mut seen).await;
     every_call_of_the_worker(&stage, &russet, &mut seen).await;
     every_call_of_the_scheduler(&stage, &russet, &mut seen).await;
@@ -164,6 +169,9 @@ fn every_public_call_is_made_here() {
         ("lock", "every_call_of_the_lock"),
         ("lock/reentrant", "every_call_of_the_reentrant"),
         ("lock/redlock", "every_call_of_the_redlock"),
+        ("inventory", "every_call_of_the_inventory"),
+        ("window", "every_call_of_the_window"),
+        ("rate_limit", "every_call_of_the_limiter"),
         ("queue", "every_call_of_the_queue"),
         ("queue/worker", "every_call_of_the_worker"),
         ("queue/schedule", "every_call_of_the_scheduler"),
@@ -749,6 +757,54 @@ async fn every_call_of_the_redlock(stage: &Stage, seen: &mut BTreeSet<String>) {
     brief.lost().await;
     drop(brief);
     lock.with(async |held| held.is_lost()).await.unwrap();
+}
+
+async fn every_call_of_the_inventory(stage: &Stage, russet: &Russet, seen: &mut BTreeSet<String>) {
+    let shop = Inventory::builder(russet, "shop: a}{*")
+        .hold(LONG)
+        .request_window(LONG)
+        .user_limit(5)
+        .user_limit_period(LONG)
+        .sweep_every(Duration::from_secs(1))
+        .build()
+        .unwrap();
+    let _ = shop.set_stock("ticket: 1", 10).request_id("1 2").await.unwrap();
+    let _ = shop.adjust("ticket: 1", 1).await.unwrap();
+    let wish = shop.reserve("ticket: 1", 2).user("a b").request_id("1 2").hold(LONG);
+    assert!(matches!(wish.await.unwrap(), Reservation::Held(_)));
+    let _ = shop.extend("1 2", LONG).await.unwrap();
+    assert!(shop.reservation("1 2").await.unwrap().is_some());
+    assert_eq!(shop.reservations(0, 10).await.unwrap().len(), 1);
+    stage.observe(seen).await;
+    let _ = shop.confirm("1 2").await.unwrap();
+    let _ = shop.cancel("1 2").await.unwrap();
+    assert_eq!(shop.get("ticket: 1").await.unwrap().unwrap().sold, 2);
+    assert_eq!(shop.products(None, 10).await.unwrap().len(), 1);
+    stage.observe(seen).await;
+    assert_eq!(shop.remove("ticket: 1").await.unwrap(), Some(true));
+}
+
+async fn every_call_of_the_window(russet: &Russet) {
+    let builder = SlidingWindow::builder(russet, "requests: a}{*").window(LONG);
+    let requests = builder.bucket(Duration::from_secs(1)).build().unwrap();
+    requests.add(2).await.unwrap();
+    assert_eq!(requests.count().await.unwrap(), 2);
+    assert!(requests.rate().await.unwrap() > 0.0);
+}
+
+async fn every_call_of_the_limiter(russet: &Russet) {
+    let month = Duration::from_secs(30 * 86_400);
+    let api = RateLimiter::builder(russet, "api: a}{*")
+        .limit(Limit::gcra(7, month).burst(9))
+        .limit(Limit::sliding(7, Duration::from_secs(27 * 86_400)).buckets(30))
+        .limit(Limit::fixed(7, month))
+        .when_away(WhenAway::Deny)
+        .build()
+        .unwrap();
+    assert!(api.check("user: 1").await.unwrap().is_allowed);
+    assert!(api.reset("user: 1").await.unwrap());
+    assert!(api.check("user: 1").cost(2).await.unwrap().is_allowed);
+    assert_eq!(api.remaining("user: 1").await.unwrap(), 5);
 }
 
 async fn every_call_of_the_pubsub(stage: &Stage, russet: &Russet, seen: &mut BTreeSet<String>) {

@@ -18,7 +18,18 @@ use std::{
 const FLOORS: [&[&str]; 4] = [
     &["error", "clock", "cluster_slot", "id", "codec", "backoff", "names", "cache_key"],
     &["keys", "script", "client", "service", "listen", "wake"],
-    &["bloom", "counters", "leaderboard", "lock", "pubsub", "queue", "ring"],
+    &[
+        "bloom",
+        "counters",
+        "inventory",
+        "leaderboard",
+        "lock",
+        "pubsub",
+        "queue",
+        "rate_limit",
+        "ring",
+        "window",
+    ],
     &["cache"],
 ];
 
@@ -252,7 +263,8 @@ const DRAINING: [&str; 23] = [
     "ZPOPMIN",
     "LMPOP",
 ];
-const READING: [&str; 29] = [
+const READING: [&str; 30] = [
+    "MGET",
     "HEXISTS",
     "HGETALL",
     "XLEN",
@@ -297,8 +309,12 @@ fn commands(lua: &str) -> Vec<String> {
 
 /// They add a lease, and nothing is drained without it; or what they add they take away elsewhere, or it is a mark of a few
 /// bytes.
-const CLAIMS: [&str; 14] = [
+const CLAIMS: [&str; 18] = [
     "cache/behind_claim",
+    "inventory/extend",
+    "inventory/remove",
+    "inventory/settle",
+    "inventory/sweep",
     "lock/extend",
     "lock/force",
     "lock/release",

@@ -167,7 +167,13 @@ impl Russet {
     }
 
     /// Where background work runs.
-    #[cfg(any(feature = "bloom", feature = "cache", feature = "lock", feature = "pubsub"))]
+    #[cfg(any(
+        feature = "bloom",
+        feature = "cache",
+        feature = "inventory",
+        feature = "lock",
+        feature = "pubsub"
+    ))]
     pub(crate) fn runtime(&self) -> &Handle {
         &self.inner.runtime
     }

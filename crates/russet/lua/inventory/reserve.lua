@@ -1,0 +1,34 @@
+-- Reserves units of a product, and returns to it what is due.
+-- KEYS: the shop's, as lib/inventory names them
+-- ARGV[1] what ended is remembered for: ms   ARGV[2] reservation: id   ARGV[3] product: name   ARGV[4] quantity: integer from 1
+-- ARGV[5] hold: ms   ARGV[6] user: name, or -   ARGV[7] most for the user: integer, or 0   ARGV[8] the limit's period: ms
+-- returns: {"held", until, 1} | {"held", until, 0} it was done before | {"insufficient", available, 0}
+--   | {"over", allowed, 0} | {"other", 0, 0} the id is of another reservation
+-- refuses: writes nothing unless it reserves
+local keep, quantity, most = tonumber(ARGV[1]), tonumber(ARGV[4]), tonumber(ARGV[7])
+local line = redis.call('HGET', holds, ARGV[2])
+if line then
+  local before = read_hold(line)
+  if before and before.product == ARGV[3] and before.quantity == quantity and before.user == ARGV[6] then
+    return {'held', before.ms, 0}
+  end
+  return {'other', 0, 0}
+end
+expire(200, keep)
+local count = count_of(ARGV[3])
+local owner = most > 0 and owner_of(ARGV[3], ARGV[6])
+if owner and quantity > most - owner.held - owner.sold then
+  return {'over', math.max(most - owner.held - owner.sold, 0), 0}
+end
+if quantity > free_of(count) then return {'insufficient', free_of(count), 0} end
+count.reserved = count.reserved + quantity
+changed[ARGV[3]] = count
+if owner then owner.held = owner.held + quantity end
+local hold = {state = 'held', quantity = quantity, ms = now + ARGV[5], product = ARGV[3], user = ARGV[6],
+  period = owner and tonumber(ARGV[8]) or 0}
+lines[#lines + 1] = ARGV[2]
+lines[#lines + 1] = line_of(hold)
+
+write_all()
+redis.call('ZADD', due, hold.ms, ARGV[2])
+return {'held', hold.ms, 1}
