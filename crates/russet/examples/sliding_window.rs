@@ -118,6 +118,7 @@ async fn with_russet(russet: &Russet) -> Outcome {
     }
     println!("russet: {added} requests in two seconds, at most {most} in one");
     assert!(most < added);
+    requests.count().await?; // the server knows the script
     let (count, sent) = metered(requests.count()).await;
     println!(
         "russet: {} now, {:.1}/s, {} round trip",

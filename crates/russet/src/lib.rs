@@ -197,7 +197,15 @@ mod guide {
     #[cfg(feature = "cache")]
     #[doc = include_str!("../../../docs/guide/caching.md")]
     mod caching {}
-    #[cfg(all(feature = "counters", feature = "leaderboard"))]
+    #[cfg(feature = "inventory")]
+    #[doc = include_str!("../../../docs/guide/inventory.md")]
+    mod inventory {}
+    #[cfg(all(
+        feature = "counters",
+        feature = "leaderboard",
+        feature = "rate_limit",
+        feature = "window"
+    ))]
     #[doc = include_str!("../../../docs/guide/statistics.md")]
     mod statistics {}
     #[cfg(feature = "lock")]

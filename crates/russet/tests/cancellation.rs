@@ -3,6 +3,7 @@
 
 #![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
 #![cfg(all(feature = "lock", feature = "pubsub", feature = "queue"))]
+#![cfg(all(feature = "inventory", feature = "rate_limit", feature = "window"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
@@ -14,9 +15,9 @@ use std::time::{Duration, SystemTime};
 
 use russet::testing::eventually;
 use russet::{
-    BoxError, Cache, Counters, Durability, Effects, Event, Granularity, Leaderboard, Loader, Lock,
-    OnChannel, Peek, PubSub, Queue, RateLimit, ReentrantLock, Russet, Scheduler, Start, Task,
-    TaskContext, TaskId, Topic, Worker, raw,
+    BoxError, Cache, Counters, Durability, Effects, Event, Granularity, Inventory, Leaderboard,
+    Limit, Loader, Lock, OnChannel, Peek, PubSub, Queue, RateLimit, RateLimiter, ReentrantLock,
+    Russet, Scheduler, SlidingWindow, Start, Task, TaskContext, TaskId, Topic, Worker, raw,
 };
 use support::{Ground, connect, patient, public_methods};
 
@@ -56,6 +57,9 @@ struct Blocks {
     cache: Cache<u64, u64>,
     counters: Counters,
     board: Leaderboard,
+    shop: Inventory,
+    window: SlidingWindow,
+    limiter: RateLimiter,
     live: PubSub,
     topic: Topic<u64>,
     queue: Queue,
@@ -79,6 +83,12 @@ fn blocks(russet: Russet) -> Blocks {
         cache: Cache::builder(&russet, "squares").loader(Squares).build().unwrap(),
         counters: Counters::builder(&russet, "site").build().unwrap(),
         board: Leaderboard::builder(&russet, "game").build().unwrap(),
+        shop: Inventory::builder(&russet, "shop").hold(LONG).build().unwrap(),
+        window: SlidingWindow::builder(&russet, "requests").build().unwrap(),
+        limiter: RateLimiter::builder(&russet, "api")
+            .limit(Limit::fixed(1_000, LONG))
+            .build()
+            .unwrap(),
         live: PubSub::new(&russet),
         topic: Topic::builder(&russet, "orders").build().unwrap(),
         scheduler: Scheduler::new(&queue),
@@ -91,19 +101,8 @@ fn blocks(russet: Russet) -> Blocks {
 
 /// Every public call that waits for something, by name. Each round takes keys of its own, so that misses stay misses.
 fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
-    let Blocks {
-        russet,
-        durable,
-        cache,
-        counters,
-        board,
-        live,
-        topic,
-        queue,
-        scheduler,
-        lock,
-        again,
-    } = blocks;
+    let Blocks { russet, durable, cache, counters, board, live, topic, queue, .. } = blocks;
+    let Blocks { shop, window, limiter, scheduler, lock, again, .. } = blocks;
     let id: TaskId = "0000000000000000000000".parse().unwrap();
     let now = SystemTime::now();
     macro_rules! calls {
@@ -163,6 +162,23 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "board rank": board.rank("me"),
         "board score": board.score("me"),
         "board count": board.count(),
+        "shop set_stock": shop.set_stock("ticket", 1_000_000).into_future(),
+        "shop adjust": shop.adjust("ticket", 1).into_future(),
+        "shop reserve": shop.reserve("ticket", 1).into_future(),
+        "shop extend": shop.extend("order", LONG),
+        "shop confirm": shop.confirm("order"),
+        "shop cancel": shop.cancel("order"),
+        "shop get": shop.get("ticket"),
+        "shop products": shop.products(None, 10),
+        "shop reservation": shop.reservation("order"),
+        "shop reservations": shop.reservations(0, 10),
+        "shop remove": shop.remove("poster"),
+        "window add": window.add(1),
+        "window count": window.count(),
+        "window rate": window.rate(),
+        "limiter check": limiter.check("me").into_future(),
+        "limiter remaining": limiter.remaining("me"),
+        "limiter reset": limiter.reset("me"),
         "live publish": live.publish("alerts", &1),
         "live subscribe": live.subscribe::<u64>("alerts"),
         "live subscribe_like": live.subscribe_like::<u64>("al*"),
@@ -282,7 +298,10 @@ async fn work(russet: &Russet, round: u64) -> Result<(), russet::Error> {
 }
 
 /// What waits for nothing.
-const AT_ONCE: [&str; 13] = [
+const AT_ONCE: [&str; 16] = [
+    "Inventory::builder",
+    "RateLimiter::builder",
+    "SlidingWindow::builder",
     "Cache::builder",
     "Cache::stats",
     "Counters::builder",
@@ -306,8 +325,11 @@ async fn every_public_call_is_dropped() {
     let words = [
         ("Cache", "cache"),
         ("Counters", "counters"),
+        ("Inventory", "shop"),
         ("Leaderboard", "board"),
         ("Lock", "lock"),
+        ("RateLimiter", "limiter"),
+        ("SlidingWindow", "window"),
         ("PubSub", "live"),
         ("Queue", "queue"),
         ("Scheduler", "scheduler"),

@@ -3,6 +3,7 @@
 
 #![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
 #![cfg(all(feature = "lock", feature = "pubsub", feature = "queue"))]
+#![cfg(all(feature = "inventory", feature = "rate_limit", feature = "window"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
@@ -14,9 +15,10 @@ use std::time::{Duration, SystemTime};
 
 use russet::testing::{Proxy, Reply, TestServer, eventually};
 use russet::{
-    Acked, BoxError, Cache, Counters, Delivery, Effects, ErrorKind, Group, Leaderboard, Loader,
-    Lock, LockGuard, Queue, RateLimit, ReentrantGuard, ReentrantLock, Russet, Settled, Start, Task,
-    TaskId, Topic, TopicDelivery, metered,
+    Acked, BoxError, Cache, Counters, Delivery, Effects, ErrorKind, Group, Inventory, Leaderboard,
+    Limit, Loader, Lock, LockGuard, Queue, RateLimit, RateLimiter, ReentrantGuard, ReentrantLock,
+    Reservation, Russet, Settled, SlidingWindow, Start, Task, TaskId, Topic, TopicDelivery,
+    metered,
 };
 use support::public_methods;
 use tokio::sync::Mutex;
@@ -94,6 +96,17 @@ const WRITES: &[Row] = &[
     row!("ReentrantGuard::release", Unknown, |b| async {
         b.entry.lock().await.take().unwrap().release().await
     }),
+    row!("Inventory::set_stock", Repeated, |b| b.shop.set_stock("ticket", 7).into_future()),
+    row!("Inventory::adjust", Repeated, |b| b.shop.adjust("ticket", 2).into_future()),
+    row!("Inventory::reserve", Repeated, |b| b.reserve()),
+    row!("Inventory::confirm", Repeated, |b| b.shop.confirm("open")),
+    row!("Inventory::cancel", Repeated, |b| b.shop.cancel("open")),
+    row!("Inventory::remove", Unknown, |b| b.shop.remove("poster")),
+    row!("SlidingWindow::add", Unknown, |b| b.window.add(5)),
+    row!("RateLimiter::check", Unknown, |b| async {
+        b.limiter.check("me").await.map(|allowance| allowance.remaining)
+    }),
+    row!("RateLimiter::reset", Unknown, |b| b.limiter.reset("you")),
     row!("Topic::publish", Unknown, |b| async { b.topic.publish(&3).await.map(|_| ()) }),
     row!("Topic::group", Repeated, |b| async { b.topic.group("new").await.map(|_| ()) }),
     row!("Topic::replay", Unknown, |b| b.topic.replay("billing", Start::Now)),
@@ -195,6 +208,18 @@ const READS: &[&str] = &[
     "ReentrantGuard::lost",
     "ReentrantGuard::owner",
     "ReentrantGuard::with",
+    "Inventory::builder",
+    // It sets a time, which differs from one run to the next; done twice, the reservation ends a little later.
+    "Inventory::extend",
+    "Inventory::get",
+    "Inventory::products",
+    "Inventory::reservation",
+    "Inventory::reservations",
+    "SlidingWindow::builder",
+    "SlidingWindow::count",
+    "SlidingWindow::rate",
+    "RateLimiter::builder",
+    "RateLimiter::remaining",
     "PubSub::builder",
     "PubSub::new",
     "PubSub::on",
@@ -238,6 +263,9 @@ struct Blocks {
     cache: Cache<u64, u64>,
     counters: Counters,
     board: Leaderboard,
+    shop: Inventory,
+    window: SlidingWindow,
+    limiter: RateLimiter,
     topic: Topic<u64>,
     reader: Mutex<Group<u64>>,
     leaves: Mutex<Option<Group<u64>>>,
@@ -327,6 +355,13 @@ impl Blocks {
             entry: Mutex::new(Some(again.acquire().await.unwrap())),
             again,
             kept: Mutex::default(),
+            // It sweeps once, at its first call.
+            shop: Inventory::builder(&russet, "shop").sweep_every(LONG * 100).build().unwrap(),
+            window: SlidingWindow::builder(&russet, "requests").build().unwrap(),
+            limiter: RateLimiter::builder(&russet, "api")
+                .limit(Limit::fixed(9, 366 * 86_400 * Duration::from_secs(1)))
+                .build()
+                .unwrap(),
             // In the year 2090: no bucket of it is one of today.
             then: SystemTime::UNIX_EPOCH + Duration::from_secs(3_786_912_000),
             russet,
@@ -334,6 +369,12 @@ impl Blocks {
         blocks.cache.put(&1, &1).await.unwrap();
         blocks.counters.add_at("views", 1, blocks.then).await.unwrap();
         blocks.board.add_many([("me", 3.0), ("you", 4.0)]).await.unwrap();
+        let _ = blocks.shop.set_stock("ticket", 9).request_id("1").await.unwrap();
+        let _ = blocks.shop.set_stock("poster", 9).request_id("2").await.unwrap();
+        let open = blocks.shop.reserve("ticket", 2).request_id("open").await.unwrap();
+        assert!(matches!(open, Reservation::Held(_)));
+        blocks.window.add(1).await.unwrap();
+        let _ = blocks.limiter.check("you").await.unwrap();
         blocks
     }
 
@@ -347,6 +388,14 @@ impl Blocks {
 
     async fn task(&self) -> Delivery {
         self.task.lock().await.take().unwrap()
+    }
+
+    /// Without what differs from one run to the next.
+    async fn reserve(&self) -> Result<&'static str, russet::Error> {
+        Ok(match self.shop.reserve("ticket", 3).await? {
+            Reservation::Held(_) => "held",
+            _ => "not held",
+        })
     }
 
     async fn load(&self, n: u64) -> Result<u64, BoxError> {
@@ -384,6 +433,11 @@ async fn stored(server: &TestServer, namespace: &str) -> BTreeSet<String> {
             "entry" | "waiters" => server.command(&["GET", key]).await,
             "log" => log(server, key).await,
             "record" => record(server, key).await,
+            "stock" => server.command(&["HGETALL", key]).await,
+            "holds" => holds(server, key).await,
+            "due" | "ended" => server.command(&["ZCARD", key]).await,
+            "buckets" => server.command(&["HGET", key, "total"]).await,
+            "fixed" => server.command(&["GET", key]).await,
             _ => server.command(&["ZRANGE", key, "0", "-1", "WITHSCORES"]).await,
         };
         let content = match reply.unwrap() {
@@ -429,6 +483,19 @@ async fn record(server: &TestServer, key: &str) -> std::io::Result<Reply> {
     let is_held = i64::from(!field("owner").is_empty());
     let entries = field("entries").split(',').filter(|entry| !entry.is_empty()).count();
     Ok(Reply::List(vec![Reply::Int(is_held), Reply::Int(entries as i64)]))
+}
+
+/// The reservations of a shop: their states and quantities.
+async fn holds(server: &TestServer, key: &str) -> std::io::Result<Reply> {
+    let lines = server.command(&["HVALS", key]).await?;
+    let mut told: Vec<_> = lines
+        .texts()
+        .iter()
+        .map(|line| line.split(' ').take(3).collect::<Vec<_>>().join(" "))
+        .map(|line| Reply::Text(line.into_bytes()))
+        .collect();
+    told.sort_by_key(|reply| format!("{reply:?}"));
+    Ok(Reply::List(told))
 }
 
 /// How many messages a topic has, and of each group its name, subscribers, messages in their hands and messages behind.
@@ -489,7 +556,7 @@ async fn every_write_whose_reply_is_lost_is_there_at_most_once_and_says_what_it_
     println!("{lost} replies lost");
 }
 
-const BLOCKS: [&str; 13] = [
+const BLOCKS: [&str; 16] = [
     "Cache",
     "Counters",
     "Leaderboard",
@@ -503,6 +570,9 @@ const BLOCKS: [&str; 13] = [
     "TopicDelivery",
     "Queue",
     "Delivery",
+    "Inventory",
+    "SlidingWindow",
+    "RateLimiter",
 ];
 
 #[test]

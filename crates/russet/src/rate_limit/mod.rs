@@ -33,8 +33,8 @@ use crate::{
 /// # let url = server.url();
 /// let russet = Russet::connect(&url).await?;
 /// let api = RateLimiter::builder(&russet, "api")
-///     .limit(Limit::gcra(10, Duration::from_secs(1)).burst(20))
-///     .limit(Limit::fixed(1_000, Duration::from_secs(86_400)))
+///     .limit(Limit::gcra(100, Duration::from_secs(86_400)).burst(20))
+///     .limit(Limit::fixed(1_000, Duration::from_secs(366 * 86_400)))
 ///     .build()?;
 ///
 /// let allowance = api.check("user_7").await?;

@@ -13,6 +13,8 @@ pub fn public_methods(block: &str) -> BTreeSet<String> {
         "Lock" | "LockGuard" | "ReentrantLock" | "ReentrantGuard" | "Redlock" | "RedlockGuard" => {
             "lock".to_owned()
         }
+        "RateLimiter" => "rate_limit".to_owned(),
+        "SlidingWindow" => "window".to_owned(),
         _ => block.to_lowercase(),
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
