@@ -14,7 +14,10 @@ use russet::{
     ErrorKind, Extended, Held, HoldState, Inventory, Reservation, Settlement, Stock, StockChange,
     metered, raw,
 };
-use support::{Stage, patient_stage, random, refused_names, stage, strange_names};
+use support::{
+    Ground, Stage, commands, needs_one_server, patient_stage, random, refused_names, stage,
+    strange_names,
+};
 
 const LONG: Duration = Duration::from_secs(60);
 const BRIEF: Duration = Duration::from_millis(20);
@@ -412,6 +415,44 @@ async fn each_call_is_one_round_trip() {
         shop.reservations(0, 10),
         shop.remove("nothing"),
     );
+}
+
+#[tokio::test]
+async fn a_step_takes_few_commands() {
+    if needs_one_server() {
+        return;
+    }
+    let server = Ground::start().await.unwrap();
+    let russet = support::connect(&server.url()).await;
+    let hour = Duration::from_secs(3_600);
+    let shop = Inventory::builder(&russet, "shop").sweep_every(hour).build().unwrap();
+    set(&shop, "ticket", 100).await;
+    // The script itself is one of them.
+    let mut counted = Vec::new();
+    for round in ["the server learns the scripts", "counted"] {
+        let mut of_round = Vec::new();
+        macro_rules! count {
+            ($($name:literal $most:literal: $call:expr),+ $(,)?) => {$(
+                let before = commands(&server).await;
+                let _ = $call.await.unwrap();
+                of_round.push(($name, $most, commands(&server).await - before));
+            )+};
+        }
+        count! {
+            "reserve" 8: shop.reserve("ticket", 1).request_id(round).into_future(),
+            "again" 3: shop.reserve("ticket", 1).request_id(round).into_future(),
+            "refused" 5: shop.reserve("ticket", 1_000).into_future(),
+            "extend" 6: shop.extend(round, LONG),
+            "confirm" 10: shop.confirm(round),
+            "again" 3: shop.confirm(round),
+            "get" 4: shop.get("ticket"),
+        }
+        counted = of_round;
+    }
+    println!("{counted:?}");
+    for (name, most, used) in counted {
+        assert!(used <= most, "{name}: {used} commands");
+    }
 }
 
 /// What the record must be at any moment, looked at in one step: the first fault, or nothing.

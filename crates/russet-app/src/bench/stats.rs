@@ -1,6 +1,10 @@
-//! Cases of counters and leaderboards.
+//! Cases of counters, windows, limiters and leaderboards.
 
-use russet::{Counters, Leaderboard, Russet, raw, testing::TestServer};
+use std::time::Duration;
+
+use russet::{
+    Counters, Leaderboard, Limit, RateLimiter, Russet, SlidingWindow, raw, testing::TestServer,
+};
 
 use super::case::{Case, Took, Work};
 use crate::Failure;
@@ -11,7 +15,8 @@ const MEMBERS: u64 = 1_000_000;
 
 pub async fn cases(server: &TestServer) -> Result<Vec<Case>, Failure> {
     let russet = Russet::connect(&server.url()).await?;
-    let mut cases = vec![counter_add(&russet)?, board_update(&russet).await?];
+    let mut cases = vec![counter_add(&russet)?, window_add(&russet)?, window_count(&russet)?];
+    cases.extend([limiter_check(&russet)?, board_update(&russet).await?]);
     cases.push(board_around(server, &russet).await?);
     Ok(cases)
 }
@@ -47,6 +52,63 @@ fn counter_add(russet: &Russet) -> Result<Case, Failure> {
         }
     });
     Ok(Case::new("stats", "counter_add", ours).floor("5 ZINCRBY in a pipeline", floor))
+}
+
+fn window_add(russet: &Russet) -> Result<Case, Failure> {
+    let window = SlidingWindow::builder(russet, "bench").build()?;
+    let ours = Work::new(move |_| {
+        let window = window.clone();
+        async move {
+            window.add(1).await?;
+            Ok(Took::AllOfIt)
+        }
+    });
+    let floor =
+        command(russet, |_| ["HINCRBY", "floor:window", "7", "1"].map(str::to_owned).into());
+    Ok(Case::new("stats", "window_add", ours).floor("HINCRBY", floor))
+}
+
+fn window_count(russet: &Russet) -> Result<Case, Failure> {
+    let window = SlidingWindow::builder(russet, "bench").build()?;
+    let ours = Work::new(move |_| {
+        let window = window.clone();
+        async move {
+            window.count().await?;
+            Ok(Took::AllOfIt)
+        }
+    });
+    let floor = command(russet, |_| ["HGET", "floor:window", "7"].map(str::to_owned).into());
+    Ok(Case::new("stats", "window_count", ours).floor("HGET", floor))
+}
+
+fn limiter_check(russet: &Russet) -> Result<Case, Failure> {
+    // Nearly all are allowed: a denied one would write nothing.
+    let limit = Limit::gcra(1_000_000, Duration::from_secs(1));
+    let limiter = RateLimiter::builder(russet, "bench").limit(limit).build()?;
+    let ours = Work::new(move |number| {
+        let limiter = limiter.clone();
+        async move {
+            let _ = limiter.check(&member(number % NAMES)).await?;
+            Ok(Took::AllOfIt)
+        }
+    });
+    let floor = command(russet, |number| {
+        let key = ["floor:limit:", &(number % NAMES).to_string()].concat();
+        vec!["SET".into(), key, number.to_string(), "PX".into(), "1000".into()]
+    });
+    Ok(Case::new("stats", "limiter_check", ours).floor("SET with a TTL", floor))
+}
+
+/// A command of the server's own, for each operation.
+fn command(russet: &Russet, words: fn(u64) -> Vec<String>) -> Work {
+    let russet = russet.clone();
+    Work::new(move |number| {
+        let russet = russet.clone();
+        async move {
+            raw::command(&russet, &words(number)).await?;
+            Ok(Took::AllOfIt)
+        }
+    })
 }
 
 async fn board_update(russet: &Russet) -> Result<Case, Failure> {

@@ -7,7 +7,7 @@ use std::io;
 use russet::testing::{Reply, TestCluster, TestServer};
 
 /// The tests that cannot run on a Cluster, and why. Whatever else does not run there is a failure.
-pub const NOT_ON_A_CLUSTER: [(&str, &str); 33] = [
+pub const NOT_ON_A_CLUSTER: [(&str, &str); 34] = [
     (
         "a_miss_costs_three_round_trips_and_six_commands_and_a_hit_one_get",
         "counts at one proxy and resets the statistics of one server",
@@ -85,6 +85,7 @@ pub const NOT_ON_A_CLUSTER: [(&str, &str); 33] = [
     ("the_fence_grows_over_a_restart_without_data", "restarts one server"),
     ("each_call_is_one_round_trip_and_at_most_five_commands", "counts the commands of one server"),
     ("a_check_is_one_round_trip_and_at_most_four_commands", "counts the commands of one server"),
+    ("a_step_takes_few_commands", "counts the commands of one server"),
     ("without_redis_the_policy_decides", "cuts one proxy"),
 ];
 
