@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use russet::{Inventory, Reservation, Russet, StockChange, raw, testing::TestServer};
+use russet::{Inventory, Reservation, Russet, Settlement, StockChange, raw, testing::TestServer};
 
 use super::{
     case::{CALLERS, Case, Took, Work},
@@ -20,8 +20,8 @@ use crate::Failure;
 const PRODUCT: &str = "ticket";
 /// More than any run reserves.
 const UNITS: u64 = 1 << 40;
-/// How many are confirmed or cancelled in a round of a second.
-const SETTLED: f64 = 20_000.0;
+/// How many there are to confirm or cancel in a round of a second: more than can be.
+const SETTLED: f64 = 150_000.0;
 
 pub async fn cases(server: &TestServer, effort: Effort) -> Result<Vec<Case>, Failure> {
     let russet = Russet::connect(&server.url()).await?;
@@ -89,8 +89,11 @@ fn settle(
             let (shop, next) = (shop.clone(), next.clone());
             async move {
                 let order = order(next.fetch_add(1, Ordering::Relaxed));
-                let _ =
+                let settled =
                     if is_sold { shop.confirm(&order).await? } else { shop.cancel(&order).await? };
+                if settled == Settlement::Unknown {
+                    return Err("more was settled than was reserved for it".into());
+                }
                 Ok(Took::AllOfIt)
             }
         })
