@@ -81,7 +81,9 @@ impl Limit {
         let Self { kind, most, period } = *self;
         let period_ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
         check("a limit", most, MOST)?;
-        if !(1..=LONGEST_MS).contains(&period_ms) || period.subsec_nanos() % 1_000_000 != 0 {
+        if !(1..=LONGEST_MS).contains(&period_ms)
+            || !period.subsec_nanos().is_multiple_of(1_000_000)
+        {
             return Err(Error::invalid(format_args!(
                 "the period of a limit must be a whole number of milliseconds, up to 366 days, not {period:?}"
             )));

@@ -69,7 +69,7 @@ impl SlidingWindowBuilder {
         let bucket = self.bucket.unwrap_or(window / 60);
         let (window_ms, bucket_ms) = (whole_ms("window", window)?, whole_ms("bucket", bucket)?);
         let buckets = window_ms / bucket_ms;
-        if window_ms % bucket_ms != 0 || buckets > MOST_BUCKETS {
+        if !window_ms.is_multiple_of(bucket_ms) || buckets > MOST_BUCKETS {
             return Err(Error::invalid(format_args!(
                 "a window of {window:?} must be made of 1 to {MOST_BUCKETS} whole buckets, which {bucket:?} does not give"
             )));
@@ -85,7 +85,7 @@ impl SlidingWindowBuilder {
 }
 
 fn whole_ms(what: &str, time: Duration) -> Result<u64> {
-    let is_whole = time.subsec_nanos() % 1_000_000 == 0;
+    let is_whole = time.subsec_nanos().is_multiple_of(1_000_000);
     let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     if is_whole && (1..=LONGEST_MS).contains(&ms) {
         return Ok(ms);
