@@ -154,7 +154,7 @@ pub use error::{Advice, BoxError, Error, ErrorKind, Result};
 pub use counters::{Counters, CountersBuilder, Counts, Granularity, Point, Top};
 #[cfg(feature = "inventory")]
 pub use inventory::{
-    ChangeStock, Extended, Held, Hold, HoldState, Inventory, InventoryBuilder, Reservation,
+    ChangeStock, ExtendedHold, Held, Hold, HoldState, Inventory, InventoryBuilder, Reservation,
     Reserve, Settlement, Stock, StockChange,
 };
 #[cfg(feature = "leaderboard")]

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use rand::RngExt;
 use russet::testing::eventually;
 use russet::{
-    ErrorKind, Extended, Held, HoldState, Inventory, Reservation, Settlement, Stock, StockChange,
-    metered, raw,
+    ErrorKind, ExtendedHold, Held, HoldState, Inventory, Reservation, Settlement, Stock,
+    StockChange, metered, raw,
 };
 use support::{
     Ground, Stage, commands, needs_one_server, patient_stage, random, refused_names, stage,
@@ -107,7 +107,7 @@ async fn a_reservation_that_nobody_confirms_is_free_from_its_end_on() {
     assert_eq!(stock(&shop, "ticket").await, (3, 2, 1, 0));
     assert_eq!(shop.confirm(&lost.id).await.unwrap(), Settlement::Expired);
     assert_eq!(shop.cancel(&lost.id).await.unwrap(), Settlement::Expired);
-    let ended = Extended::Ended(Settlement::Expired);
+    let ended = ExtendedHold::Ended(Settlement::Expired);
     assert_eq!(shop.extend(&lost.id, LONG).await.unwrap(), ended);
     assert_eq!(shop.reservation(&lost.id).await.unwrap().unwrap().state, HoldState::Expired);
     assert_eq!(shop.reservations(0, 10).await.unwrap().len(), 1);
@@ -195,23 +195,23 @@ async fn extend_sets_how_long_a_reservation_holds_from_now_on() {
     let shop = shop(&stage);
     set(&shop, "ticket", 3).await;
     let first = held(shop.reserve("ticket", 1).hold(LONG)).await;
-    let Extended::Held { until } = shop.extend(&first.id, LONG * 10).await.unwrap() else {
+    let ExtendedHold::Held { until } = shop.extend(&first.id, LONG * 10).await.unwrap() else {
         panic!("it holds")
     };
     assert!(until >= first.until + LONG * 8);
     assert_eq!(shop.reservation(&first.id).await.unwrap().unwrap().until, until);
-    let Extended::Held { until } = shop.extend(&first.id, BRIEF).await.unwrap() else {
+    let ExtendedHold::Held { until } = shop.extend(&first.id, BRIEF).await.unwrap() else {
         panic!("it holds")
     };
     pass(&stage, until).await;
     assert_eq!(shop.confirm(&first.id).await.unwrap(), Settlement::Expired);
     assert_eq!(stock(&shop, "ticket").await, (3, 3, 0, 0));
-    let unknown = Extended::Ended(Settlement::Unknown);
+    let unknown = ExtendedHold::Ended(Settlement::Unknown);
     assert_eq!(shop.extend("nothing", LONG).await.unwrap(), unknown);
     let sold = held(shop.reserve("ticket", 1)).await;
     assert!(is_sold(shop.confirm(&sold.id).await.unwrap()));
     let ended = shop.extend(&sold.id, LONG).await.unwrap();
-    assert!(matches!(ended, Extended::Ended(Settlement::Sold { .. })), "{ended:?}");
+    assert!(matches!(ended, ExtendedHold::Ended(Settlement::Sold { .. })), "{ended:?}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ pub use builder::InventoryBuilder;
 pub use change::{ChangeStock, StockChange};
 pub use read::{Hold, HoldState, Stock};
 pub use reserve::{Held, Reservation, Reserve};
-pub use settle::{Extended, Settlement};
+pub use settle::{ExtendedHold, Settlement};
 
 use crate::{
     client::Russet,

@@ -26,7 +26,7 @@ pub enum Settlement {
 /// What became of a wish to extend a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Extended {
+pub enum ExtendedHold {
     /// It holds until then, by the server's clock.
     Held {
         /// The new end.
@@ -79,7 +79,7 @@ impl Inventory {
     /// # Errors
     /// `Invalid` for an id or a time that is out of its range; otherwise as [`confirm`](Self::confirm).
     #[tracing::instrument(name = "inventory.extend", level = "debug", skip_all, fields(shop = self.inner.name()))]
-    pub async fn extend(&self, id: &str, hold: Duration) -> Result<Extended> {
+    pub async fn extend(&self, id: &str, hold: Duration) -> Result<ExtendedHold> {
         check_id(id)?;
         check_time("hold", hold, Duration::from_millis(1))?;
         let inner = &*self.inner;
@@ -87,8 +87,8 @@ impl Inventory {
         let ((state, until_ms), reached) =
             scripts::extend(&inner.russet, &inner.place, &inner.settings, id, hold).await?;
         Ok(match state.as_str() {
-            "held" => Extended::Held { until: from_millis(until_ms) },
-            ended => Extended::Ended(Settlement::of(ended, reached)),
+            "held" => ExtendedHold::Held { until: from_millis(until_ms) },
+            ended => ExtendedHold::Ended(Settlement::of(ended, reached)),
         })
     }
 
