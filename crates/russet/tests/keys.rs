@@ -896,7 +896,10 @@ async fn every_call_of_the_queue(stage: &Stage, russet: &Russet, seen: &mut BTre
     assert_eq!(queue.cancel(first.id).await.unwrap(), Cancelled::Asked);
     stage.observe(seen).await;
     queue.set_rate_limit(RateLimit::per_second(1_000_000).burst(1_000)).await.unwrap();
-    queue.set_rate_limit(RateLimit::new(1_000_000, LONG)).await.unwrap();
+    let limit = RateLimit::new(1_000_000, LONG);
+    assert_eq!((limit.tasks(), limit.time()), (1_000_000, LONG));
+    assert!(limit.at_once() > 0);
+    queue.set_rate_limit(limit).await.unwrap();
     queue.clear_rate_limit().await.unwrap();
     let waiting = tokio::join!(queue.wait_for(delivery.id(), LONG), async {
         eventually(LONG, async || {

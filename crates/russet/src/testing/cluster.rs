@@ -190,13 +190,20 @@ impl TestCluster {
         slot.and_then(|slot| slot.try_into().ok()).ok_or_else(|| io::Error::other("no slot"))
     }
 
-    /// The number of the node that has a slot, as the first running node sees it.
+    /// The number of the node that has a slot, as that node sees it itself: the others hear of a move a little later.
     ///
     /// # Errors
     ///
     /// As [`TestServer::command`], and when no node has it.
     pub async fn owner(&self, slot: u16) -> io::Result<usize> {
-        self.owner_seen_by(self.any()?, slot).await
+        let mut owner = self.owner_seen_by(self.any()?, slot).await?;
+        for _ in &self.nodes {
+            match self.owner_seen_by(&self.nodes[owner], slot).await? {
+                itself if itself == owner => break,
+                other => owner = other,
+            }
+        }
+        Ok(owner)
     }
 
     async fn owner_seen_by(&self, node: &TestServer, slot: u16) -> io::Result<usize> {
