@@ -742,6 +742,66 @@ mod tests {
         assert!(!an_orphan_comes_back(mutant(&TURN, lease, "")).await);
     }
 
+    /// What is left of the claim of three tasks: how many run, and what stands of them, after one is acknowledged, a second
+    /// one, and the last one is given back.
+    async fn left_after_each_part(script: &'static Script) -> Vec<(i64, i64, i64)> {
+        let scene = scene().await;
+        let Scene { _server: server, russet, place, id } = &scene;
+        let body = Bytes::from_static(b"{}");
+        let record = Record { name: "task".into(), max_attempts: 5, body, ..Record::default() };
+        let more: Vec<_> = (2..4).map(|n| (TaskId::new(n, 0), record.write())).collect();
+        enqueue(russet, place, Single::default(), When::default(), &more).await.unwrap();
+        let held = scene.turn(script, "worker", 3, LONG, &[]).await;
+        assert_eq!(held.claimed.len(), 3);
+        let kind = Counting::new("mutants").kind("task");
+        let settle = |id, fence, verdict| Settlement {
+            id,
+            fence,
+            unique: None,
+            verdict,
+            kind: kind.clone(),
+        };
+        let ack = || Verdict::Ack { attempt: 1 };
+        let parts = [
+            // With one that is of no claim: it takes nothing from the others.
+            vec![settle(*id, held.fence, ack()), settle(TaskId::new(9, 0), held.fence, ack())],
+            vec![settle(more[0].0, held.fence, ack())],
+            vec![settle(more[1].0, held.fence, Verdict::Release)],
+        ];
+        let mut left = Vec::new();
+        for (at, part) in parts.iter().enumerate() {
+            let settled = scene.turn(script, "worker", 0, LONG, part).await.settled;
+            assert_eq!(settled, if at == 0 { vec![true, false] } else { vec![true] });
+            let key = |part: &str| format!("test:{{queue:mutants}}:{part}");
+            let fields = server.command(&["HLEN", &key("running")]).await.unwrap();
+            let leases = server.command(&["ZCARD", &key("leases")]).await.unwrap();
+            let (fields, leases) = (fields.int().unwrap(), leases.int().unwrap());
+            let running = counts(russet, place).await.unwrap().0[2];
+            left.push((running, fields, leases));
+        }
+        left
+    }
+
+    const IN_PARTS: [(i64, i64, i64); 3] = [(2, 3, 1), (1, 2, 1), (0, 0, 0)];
+
+    #[tokio::test]
+    async fn a_claim_that_is_settled_in_parts_ends_with_its_last_task() {
+        assert_eq!(left_after_each_part(&TURN).await, IN_PARTS);
+    }
+
+    #[tokio::test]
+    async fn without_any_line_of_its_book_keeping_something_of_a_claim_would_stay() {
+        for line in [
+            "  if #left > 0 then redis.call('HSET', running, unpack(left)) end\n",
+            "  if #settled > 0 then redis.call('HDEL', running, unpack(settled)) end\n",
+            "if #over_leases > 0 then redis.call('ZREM', leases, unpack(over_leases)) end\n",
+            "      settled[#settled + 1] = claim\n",
+            "      settled_of[claim] = settled_of[claim] - 1\n",
+        ] {
+            assert_ne!(left_after_each_part(mutant(&TURN, line, "")).await, IN_PARTS, "{line}");
+        }
+    }
+
     /// What the server has run since the last look, its own statistics left out.
     async fn commands(server: &TestServer) -> (u64, String) {
         let stats = server.command(&["INFO", "commandstats"]).await.unwrap();
