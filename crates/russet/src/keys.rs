@@ -36,6 +36,15 @@
 //! | `{inventory:<shop>}:due` | zset | the shop's scripts | `inventory` |
 //! | `{inventory:<shop>}:ended` | zset | the shop's scripts | `inventory` |
 //! | `{inventory:<shop>}:users` | hash | the shop's scripts | `inventory` |
+//! | `{session:<name>:<shard>}:record:<id>` | hash | the sessions | `session` |
+//! | `{session:<name>:<shard>}:book` | hash | the sessions | `session` |
+//! | `{session:<name>:<shard>}:due` | zset | the sessions | `session` |
+//! | `{session:<name>:<shard>}:users` | zset | the sessions | `session` |
+//! | `{session:<name>:<shard>}:events` | zset | the sessions | `session` |
+//! | `{session:<name>:<shard>}:ended` | hash | the sessions | `session` |
+//! | `{session:<name>:<shard>}:log` | stream | the application | `session` |
+//! | `{session:<name>:<shard>}:activity` | stream | the application | `session` |
+//! | `{session:<name>:<shard>}:ticket:<hash>` | string | TTL | `session` |
 //! | `{window:<name>}:buckets:<bucket>:<buckets>` | hash | TTL | `window` |
 //! | `{rate_limit:<name>:<subject>}:fixed:<period>` | string | TTL | `rate_limit` |
 //! | `{rate_limit:<name>:<subject>}:sliding:<period>:<buckets>` | string | TTL | `rate_limit` |
@@ -202,6 +211,7 @@ pub(crate) fn must_expire(key: &str) -> bool {
         Some("bloom") => part == "rebuilder",
         Some("cache") => !["dirty", "writes", "sequence", "dead"].contains(&part),
         Some("counters") => part != "total",
+        Some("session") => part.starts_with("ticket:"),
         Some("lock" | "rate_limit" | "redlock" | "topic" | "window") => true,
         _ => false,
     }
@@ -372,6 +382,33 @@ pub(crate) mod inventory {
     /// All of them, in the order of `lua/lib/inventory.lua`.
     pub(crate) fn all() -> [Part; 6] {
         ["stock", "holds", "due", "ended", "users", "products"].map(|part| Part(part.into()))
+    }
+}
+
+/// Keys of sessions, the same in each shard.
+#[cfg(feature = "session")]
+pub(crate) mod session {
+    use super::Part;
+
+    /// Hash: a session. Its end removes it: by a call, or by the sweeper.
+    pub(crate) fn record(id: &str) -> Part {
+        Part(["record:", id].concat())
+    }
+
+    /// Hash book, zsets due, users and events, hash ended, stream log: in the order of `lua/lib/session.lua`. The sessions'
+    /// scripts keep them, the log by its length.
+    pub(crate) fn indexes() -> [Part; 6] {
+        ["book", "due", "users", "events", "ended", "log"].map(|part| Part(part.into()))
+    }
+
+    /// Stream: what was suspicious, bounded by its length.
+    pub(crate) fn activity() -> Part {
+        Part("activity".into())
+    }
+
+    /// String: the application that a ticket is for. Ends by its TTL.
+    pub(crate) fn ticket(hash: &str) -> Part {
+        Part(["ticket:", hash].concat())
     }
 }
 

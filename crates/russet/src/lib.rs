@@ -42,6 +42,7 @@
 //! | [`Topic`] | durable messages: groups, replay, history, nothing lost with a subscriber | `pubsub` |
 //! | [`Queue`], [`Worker`] | tasks that no crash loses: priorities, delays, retries, fences, a rate, effects with the end, dead ones that can be brought back | `queue` |
 //! | [`Scheduler`] | tasks at a time, after a while, by interval or cron; every worker is a scheduler | `queue` |
+//! | [`Sessions`], [`Sso`] | who is signed in: signed, ended everywhere in one step, never back; one sign-on for several applications | `session` |
 //! | [`Lock`], [`ReentrantLock`], [`Redlock`] | one holder at a time: a fence for the store, hand-over to who waits longest, and a word when it is lost | `lock` |
 //! | `testing` | throw-away servers, a network to break and processes to kill, for your own tests | `testing` |
 //!
@@ -86,6 +87,7 @@
         feature = "pubsub",
         feature = "queue",
         feature = "rate_limit",
+        feature = "session",
         feature = "window"
     )),
     allow(dead_code, unused_imports, unused_macros)
@@ -129,6 +131,8 @@ mod queue;
 mod rate_limit;
 #[cfg(feature = "ring")]
 mod ring;
+#[cfg(feature = "session")]
+mod session;
 #[cfg(feature = "window")]
 mod window;
 
@@ -185,6 +189,12 @@ pub use rate_limit::{
 };
 #[cfg(feature = "ring")]
 pub use ring::HashRing;
+#[cfg(feature = "session")]
+pub use session::{
+    Activity, AppSession, Change, Create, Device, EndReason, EndedEntry, EndedSession,
+    FingerprintPart, OnChange, Rotate, Saved, Session, SessionId, SessionInfo, SessionToken,
+    Sessions, SessionsBuilder, SignedIn, SignedOut, Sso, Ticket, Validation,
+};
 #[cfg(feature = "window")]
 pub use window::{SlidingWindow, SlidingWindowBuilder};
 

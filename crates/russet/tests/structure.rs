@@ -28,6 +28,7 @@ const FLOORS: [&[&str]; 4] = [
         "queue",
         "rate_limit",
         "ring",
+        "session",
         "window",
     ],
     &["cache"],
@@ -236,9 +237,10 @@ const ADDING: [&str; 13] = [
     "XGROUP CREATE",
     "XGROUP SETID",
 ];
-const DRAINING: [&str; 23] = [
+const DRAINING: [&str; 24] = [
     // In place: what is there, is overwritten.
     "SETRANGE",
+    "RENAME",
     "DEL",
     "UNLINK",
     "LPOP",
@@ -309,7 +311,7 @@ fn commands(lua: &str) -> Vec<String> {
 
 /// They add a lease, and nothing is drained without it; or what they add they take away elsewhere, or it is a mark of a few
 /// bytes.
-const CLAIMS: [&str; 18] = [
+const CLAIMS: [&str; 24] = [
     "cache/behind_claim",
     "inventory/extend",
     "inventory/remove",
@@ -328,6 +330,12 @@ const CLAIMS: [&str; 18] = [
     "queue/sweep",
     "queue/turn",
     "queue/watch",
+    "session/finish",
+    "session/hear",
+    "session/rotate",
+    "session/sign_out",
+    "session/sweep",
+    "session/validate",
 ];
 
 fn script_faults(script: &Declared, source: &str, libraries: &str) -> Vec<String> {
