@@ -58,7 +58,6 @@ impl Sessions {
         let inner = &self.inner;
         let (shard, russet) = (inner.shard(user), &inner.russet);
         let (_, reached) = scripts::sign_out(russet, &inner.place, shard, user, None).await?;
-        self.sweep_soon();
         Ok(reached)
     }
 
@@ -78,7 +77,6 @@ impl Sessions {
         let (place, user) = (&inner.place, session.user());
         let (word, _) =
             scripts::sign_out(&inner.russet, place, spot.shard, user, Some(spot.id)).await?;
-        self.sweep_soon();
         Ok(word == "done")
     }
 
@@ -95,8 +93,6 @@ impl Sessions {
         if word != "done" {
             return Ok(SignedOut::Unknown);
         }
-        // Who listens, and what stands under it, is waiting.
-        self.sweep_soon();
         Ok(SignedOut::Done { reached })
     }
 }

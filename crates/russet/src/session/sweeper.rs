@@ -41,13 +41,6 @@ impl Sessions {
             })
         });
     }
-
-    /// Something has ended that somebody waits for.
-    pub(super) fn sweep_soon(&self) {
-        if let Some(service) = self.inner.sweeper.service.get() {
-            service.wake();
-        }
-    }
 }
 
 /// One look at all shards.

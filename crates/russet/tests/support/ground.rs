@@ -7,7 +7,7 @@ use std::io;
 use russet::testing::{Reply, TestCluster, TestServer};
 
 /// The tests that cannot run on a Cluster, and why. Whatever else does not run there is a failure.
-pub const NOT_ON_A_CLUSTER: [(&str, &str); 34] = [
+pub const NOT_ON_A_CLUSTER: [(&str, &str); 36] = [
     (
         "a_miss_costs_three_round_trips_and_six_commands_and_a_hit_one_get",
         "counts at one proxy and resets the statistics of one server",
@@ -87,6 +87,14 @@ pub const NOT_ON_A_CLUSTER: [(&str, &str); 34] = [
     ("a_check_is_one_round_trip_and_at_most_four_commands", "counts the commands of one server"),
     ("a_step_takes_few_commands", "counts the commands of one server"),
     ("without_redis_the_policy_decides", "cuts one proxy"),
+    (
+        "each_call_is_one_round_trip_and_a_fresh_session_is_not_written",
+        "counts the commands of one server",
+    ),
+    (
+        "signing_out_everywhere_takes_as_long_for_ten_thousand_sessions_as_for_ten",
+        "compares the time of one server with itself",
+    ),
 ];
 
 /// The servers of a test.
