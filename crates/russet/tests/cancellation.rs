@@ -3,7 +3,12 @@
 
 #![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
 #![cfg(all(feature = "lock", feature = "pubsub", feature = "queue"))]
-#![cfg(all(feature = "inventory", feature = "rate_limit", feature = "window"))]
+#![cfg(all(
+    feature = "inventory",
+    feature = "rate_limit",
+    feature = "session",
+    feature = "window"
+))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
@@ -15,9 +20,10 @@ use std::time::{Duration, SystemTime};
 
 use russet::testing::eventually;
 use russet::{
-    BoxError, Cache, Counters, Durability, Effects, Event, Granularity, Inventory, Leaderboard,
-    Limit, Loader, Lock, OnChannel, Peek, PubSub, Queue, RateLimit, RateLimiter, ReentrantLock,
-    Russet, Scheduler, SlidingWindow, Start, Task, TaskContext, TaskId, Topic, Worker, raw,
+    BoxError, Cache, Counters, Device, Durability, Effects, Event, Granularity, Inventory,
+    Leaderboard, Limit, Loader, Lock, OnChannel, Peek, PubSub, Queue, RateLimit, RateLimiter,
+    ReentrantLock, Russet, Scheduler, Sessions, SlidingWindow, Sso, Start, Task, TaskContext,
+    TaskId, Topic, Worker, raw,
 };
 use support::{Ground, connect, patient, public_methods};
 
@@ -58,6 +64,9 @@ struct Blocks {
     counters: Counters,
     board: Leaderboard,
     shop: Inventory,
+    sessions: Sessions,
+    sso: Sso,
+    client: Device,
     window: SlidingWindow,
     limiter: RateLimiter,
     live: PubSub,
@@ -78,7 +87,11 @@ impl Task for Job {
 fn blocks(russet: Russet) -> Blocks {
     let timeout = Duration::from_millis(1);
     let queue = Queue::builder(&russet, "jobs").lease(Duration::from_secs(1)).build().unwrap();
+    let sessions = Sessions::builder(&russet, "web").secret([7; 32]).build().unwrap();
     Blocks {
+        sso: Sso::new(&sessions),
+        sessions,
+        client: Device::unknown(),
         durable: russet.durability(Durability::Replicated { replicas: 1, timeout }),
         cache: Cache::builder(&russet, "squares").loader(Squares).build().unwrap(),
         counters: Counters::builder(&russet, "site").build().unwrap(),
@@ -102,7 +115,8 @@ fn blocks(russet: Russet) -> Blocks {
 /// Every public call that waits for something, by name. Each round takes keys of its own, so that misses stay misses.
 fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
     let Blocks { russet, durable, cache, counters, board, live, topic, queue, .. } = blocks;
-    let Blocks { shop, window, limiter, scheduler, lock, again, .. } = blocks;
+    let Blocks { shop, window, limiter, scheduler, lock, again, sessions, sso, client, .. } =
+        blocks;
     let id: TaskId = "0000000000000000000000".parse().unwrap();
     let now = SystemTime::now();
     macro_rules! calls {
@@ -173,6 +187,64 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "shop reservation": shop.reservation("order"),
         "shop reservations": shop.reservations(0, 10),
         "shop remove": shop.remove("poster"),
+        "sessions create": sessions.create("u", client).into_future(),
+        "sessions validate": async {
+            let (token, session) = sessions.create("u", client).await?;
+            session.set("n", &round).await?;
+            sessions.validate(&token, client).await.map(drop)
+        },
+        "sessions look_many": async { sessions.look_many(&[sessions.new_token("u")?]).await },
+        "sessions rotate": async {
+            let (_, session) = sessions.create("u", client).await?;
+            session.rotate().await.map(drop)
+        },
+        "sessions sign_out": async {
+            let (token, session) = sessions.create("u", client).await?;
+            session.remove("n").await?;
+            sessions.sign_out(&token).await.map(drop)
+        },
+        "sessions revoke": sessions.revoke("u", "00000000000000000000000000000000".parse().unwrap()),
+        "sessions find": sessions.find("u", "00000000000000000000000000000000".parse().unwrap()),
+        "sessions list": sessions.list("v"),
+        "sessions note_activity": async {
+            let (_, session) = sessions.create("v", client).await?;
+            sessions.note_activity("odd", &session, client).await
+        },
+        "sessions sign_out_others": async {
+            let (_, session) = sessions.create("v", client).await?;
+            sessions.sign_out_others(&session).await.map(drop)
+        },
+        "sessions sign_out_everywhere": sessions.sign_out_everywhere("v"),
+        "sessions ended": sessions.ended(9),
+        "sessions activity": sessions.activity(9),
+        "sso sign_in": sso.sign_in("u", client),
+        "sso open": async {
+            let global = sso.sign_in("u", client).await?;
+            sso.open(&global, "shop", &()).await?;
+            sso.close(&global, "shop").await?;
+            sso.sign_out(&global).await.map(drop)
+        },
+        "sso close": async {
+            let global = sso.sign_in("w", client).await?;
+            sso.close(&global, "shop").await.map(drop)
+        },
+        "sso ticket": async {
+            let global = sso.sign_in("w", client).await?;
+            sso.ticket(&global, "shop").await.map(drop)
+        },
+        "sso redeem": async {
+            let global = sso.sign_in("w", client).await?;
+            let ticket = sso.ticket(&global, "shop").await?;
+            sso.redeem(ticket.expose(), "shop", client).await.map(drop)
+        },
+        "sso sign_out": async {
+            let global = sso.sign_in("w", client).await?;
+            sso.sign_out(&global).await.map(drop)
+        },
+        "sso sign_out_all": async {
+            let global = sso.sign_in("w", client).await?;
+            sso.sign_out_all(&global.session).await.map(drop)
+        },
         "window add": window.add(1),
         "window count": window.count(),
         "window rate": window.rate(),
@@ -298,7 +370,10 @@ async fn work(russet: &Russet, round: u64) -> Result<(), russet::Error> {
 }
 
 /// What waits for nothing.
-const AT_ONCE: [&str; 16] = [
+const AT_ONCE: [&str; 19] = [
+    "Sessions::builder",
+    "Sessions::new_token",
+    "Sso::new",
     "Inventory::builder",
     "RateLimiter::builder",
     "SlidingWindow::builder",
@@ -333,6 +408,8 @@ async fn every_public_call_is_dropped() {
         ("PubSub", "live"),
         ("Queue", "queue"),
         ("Scheduler", "scheduler"),
+        ("Sessions", "sessions"),
+        ("Sso", "sso"),
         ("Topic", "topic"),
     ];
     for (block, word) in words {

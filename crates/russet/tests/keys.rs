@@ -3,7 +3,12 @@
 
 #![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
 #![cfg(all(feature = "lock", feature = "pubsub", feature = "queue"))]
-#![cfg(all(feature = "inventory", feature = "rate_limit", feature = "window"))]
+#![cfg(all(
+    feature = "inventory",
+    feature = "rate_limit",
+    feature = "session",
+    feature = "window"
+))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,12 +25,13 @@ use std::{
 };
 
 use russet::{
-    Acked, Advice, Backlog, BloomFilter, BoxError, Cache, Cancelled, Counters, DeadNode, Effects,
-    ErrorKind, Event, Extended, Granularity, Inventory, ItemSource, Json, Leaderboard, Limit,
-    Loader, Lock, Missed, NodeAnswer, OnChannel, Overflow, Peek, PubSub, PutItem, Queue, RateLimit,
-    RateLimiter, Redlock, ReentrantLock, Released, Rescheduled, Reservation, Russet, Scheduler,
-    Settled, ShardedCache, SlidingWindow, Start, Subscription, Task, TaskContext, Timetable, Topic,
-    WhenAway, Worker, Write, WritePolicy, Writer, raw,
+    Acked, Advice, Backlog, BloomFilter, BoxError, Cache, Cancelled, Counters, DeadNode, Device,
+    Effects, EndedSession, ErrorKind, Event, Extended, FingerprintPart, Granularity, Inventory,
+    ItemSource, Json, Leaderboard, Limit, Loader, Lock, Missed, NodeAnswer, OnChange, OnChannel,
+    Overflow, Peek, PubSub, PutItem, Queue, RateLimit, RateLimiter, Redlock, ReentrantLock,
+    Released, Rescheduled, Reservation, Russet, Scheduler, Sessions, Settled, ShardedCache,
+    SlidingWindow, Sso, Start, Subscription, Task, TaskContext, Timetable, Topic, WhenAway, Worker,
+    Write, WritePolicy, Writer, raw,
     testing::{Reply, TestServer, eventually},
 };
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -51,6 +57,7 @@ async fn every_key_is_a_row_of_the_table_and_the_acl_is_enough() {
     every_call_of_the_reentrant(&russet).await;
     every_call_of_the_redlock(&stage, &mut seen).await;
     every_call_of_the_inventory(&stage, &russet, &mut seen).await;
+    every_call_of_the_sessions(&stage, &russet, &mut seen).await;
     every_call_of_the_window(&russet).await;
     every_call_of_the_limiter(&russet).await;
     every_call_of_the_queue(&stage, &russet, &mut seen).await;
@@ -170,6 +177,7 @@ fn every_public_call_is_made_here() {
         ("lock/reentrant", "every_call_of_the_reentrant"),
         ("lock/redlock", "every_call_of_the_redlock"),
         ("inventory", "every_call_of_the_inventory"),
+        ("session", "every_call_of_the_sessions"),
         ("window", "every_call_of_the_window"),
         ("rate_limit", "every_call_of_the_limiter"),
         ("queue", "every_call_of_the_queue"),
@@ -182,8 +190,8 @@ fn every_public_call_is_made_here() {
         for name in
             public_functions(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder))
         {
-            let is_called =
-                made.contains(&format!(".{name}(")) || made.contains(&format!("::{name}("));
+            let forms = [format!(".{name}("), format!(".{name}::<"), format!("::{name}(")];
+            let is_called = forms.iter().any(|form| made.contains(form));
             assert!(is_called, "{folder}: {name} is not called, so its keys are not looked at");
         }
     }
@@ -782,6 +790,97 @@ async fn every_call_of_the_inventory(stage: &Stage, russet: &Russet, seen: &mut 
     assert_eq!(shop.products(None, 10).await.unwrap().len(), 1);
     stage.observe(seen).await;
     assert_eq!(shop.remove("ticket: 1").await.unwrap(), Some(true));
+}
+
+async fn every_call_of_the_sessions(stage: &Stage, russet: &Russet, seen: &mut BTreeSet<String>) {
+    let client = Device::unknown().ip([127, 0, 0, 1]).user_agent("a b").language("en");
+    let builder = Sessions::builder(russet, "web: a}{*").secret([7; 32]).also_verify([8; 32]);
+    let (told, ended) = mpsc::channel(9);
+    let told = move |event: EndedSession| {
+        let told = told.clone();
+        async move { Ok(told.send(event.get::<u8>("n")?).await?) }
+    };
+    let failing = async |_: EndedSession| Err("not now".into());
+    let sessions = builder
+        .shard_secret([9; 32])
+        .idle_timeout(LONG)
+        .max_age(LONG * 2)
+        .touch_after(0.0)
+        .max_sessions(2)
+        .fingerprint([FingerprintPart::UserAgent, FingerprintPart::Language])
+        .on_fingerprint_change(OnChange::Allow)
+        .on_address_change(OnChange::Allow)
+        .max_value_bytes(100)
+        .log_entries(64)
+        .sweep_every(Duration::from_millis(10))
+        .on_ended(failing)
+        .build()
+        .unwrap();
+    let token = sessions.new_token("a b").unwrap();
+    let create = sessions.create("a b", &client).token(&token).roles(["r"]).set("n", &1);
+    let (_, session) = create.unless_full().await.unwrap().unwrap();
+    assert!(session.has_role("r") && session.roles() == ["r"] && session.reached().is_some());
+    assert_eq!(
+        (session.get::<u8>("n").unwrap(), session.app(), session.version()),
+        (Some(1), None, 1)
+    );
+    assert!(session.ends() > session.created() && session.last_seen() >= session.created());
+    assert!(session.user_agent() == "a b" && session.ip().is_some() && session.global().is_none());
+    assert!(session.is_csrf_token(&session.csrf_token().unwrap()));
+    session.set("n", &2).await.unwrap();
+    session.change().set("m", &3).remove("o").if_version(2).save().await.unwrap();
+    let _ = sessions.validate(&token, &client).await.unwrap();
+    let _ = sessions.validate(&token, &client.clone().ip([127, 0, 0, 2])).await.unwrap();
+    sessions.note_activity("odd", &session, &client).await.unwrap();
+    assert_eq!(sessions.activity(9).await.unwrap().len(), 2);
+    let (token, session) = session.rotate().roles(["s"]).await.unwrap().unwrap();
+    assert_eq!((session.user(), sessions.list("a b").await.unwrap()[0].id), ("a b", session.id()));
+    assert!(sessions.find("a b", session.id()).await.unwrap().is_some());
+    assert_eq!(sessions.look_many(&[token.expose().into()]).await.unwrap().len(), 1);
+    let sso = Sso::new(&sessions);
+    let shop = sso.open(&session, "a shop", &()).await.unwrap().unwrap();
+    assert!(shop.session.global().is_some());
+    let ticket = sso.ticket(&session, "a shop").await.unwrap();
+    stage.observe(seen).await;
+    assert!(sso.redeem(ticket.expose(), "a shop", &client).await.unwrap().is_some());
+    let _ = sso.close(&session, "a shop").await.unwrap();
+    let global = sso.sign_in("a b", &client).await.unwrap();
+    assert!(sessions.sign_out_others(&global.session).await.unwrap());
+    stage.observe(seen).await;
+    let _ = sso.sign_out_all(&global.session).await.unwrap();
+    let _ = sso.sign_out(&global).await.unwrap();
+    let _ = sessions.sign_out(&global.token).await.unwrap();
+    let _ = sessions.revoke("a b", global.session.id()).await.unwrap();
+    sessions.sign_out_everywhere("a b").await.unwrap();
+    // An event that nobody takes stands there to be seen.
+    eventually(LONG, async || {
+        stage.observe(&mut BTreeSet::new()).await;
+        match sessions.ended(99).await.unwrap().first() {
+            Some(entry) if !entry.reason.word().is_empty() => Ok(()),
+            _ => Err("nothing has ended"),
+        }
+    })
+    .await;
+    stage.observe(seen).await;
+    drop((sessions, session, shop, global, sso));
+    let listening = Sessions::builder(russet, "listening").secret([7; 32]).on_ended(told);
+    let listening = listening.sweep_every(Duration::from_millis(10)).build().unwrap();
+    heard_by(&listening, &client, ended).await;
+}
+
+/// Ends sessions until one is told: events are kept from when the listener is known in all shards.
+async fn heard_by(sessions: &Sessions, client: &Device, mut ended: mpsc::Receiver<Option<u8>>) {
+    let ending = async {
+        loop {
+            let (token, _) = sessions.create("a", client).set("n", &7).await.unwrap();
+            let _ = sessions.sign_out(&token).await.unwrap();
+            if let Ok(told) = ended.try_recv() {
+                break told;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(tokio::time::timeout(LONG, ending).await.unwrap(), Some(7));
 }
 
 async fn every_call_of_the_window(russet: &Russet) {

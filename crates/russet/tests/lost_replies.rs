@@ -3,7 +3,12 @@
 
 #![cfg(all(feature = "cache", feature = "counters", feature = "leaderboard"))]
 #![cfg(all(feature = "lock", feature = "pubsub", feature = "queue"))]
-#![cfg(all(feature = "inventory", feature = "rate_limit", feature = "window"))]
+#![cfg(all(
+    feature = "inventory",
+    feature = "rate_limit",
+    feature = "session",
+    feature = "window"
+))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
@@ -15,10 +20,10 @@ use std::time::{Duration, SystemTime};
 
 use russet::testing::{Proxy, Reply, TestServer, eventually};
 use russet::{
-    Acked, BoxError, Cache, Counters, Delivery, Effects, ErrorKind, Group, Inventory, Leaderboard,
-    Limit, Loader, Lock, LockGuard, Queue, RateLimit, RateLimiter, ReentrantGuard, ReentrantLock,
-    Reservation, Russet, Settled, SlidingWindow, Start, Task, TaskId, Topic, TopicDelivery,
-    metered,
+    Acked, BoxError, Cache, Counters, Delivery, Device, Effects, ErrorKind, Group, Inventory,
+    Leaderboard, Limit, Loader, Lock, LockGuard, Queue, RateLimit, RateLimiter, ReentrantGuard,
+    ReentrantLock, Reservation, Russet, Sessions, Settled, SignedIn, SlidingWindow, Sso, Start,
+    Task, TaskId, Ticket, Topic, TopicDelivery, metered,
 };
 use support::public_methods;
 use tokio::sync::Mutex;
@@ -125,6 +130,36 @@ const WRITES: &[Row] = &[
     row!("TopicDelivery::ack", Unknown, |b| async {
         b.held.lock().await.take().unwrap().ack().await
     }),
+    row!("Sessions::create", Repeated, |b| async {
+        let (_, session) = b.sessions.create("u", &b.client).await?;
+        Ok::<_, russet::Error>(session.version())
+    }),
+    row!("Sessions::note_activity", Unknown, |b| b.noted()),
+    row!("Sessions::sign_out", Repeated, |b| async {
+        b.sessions.sign_out(&b.global.token).await.map(drop)
+    }),
+    row!("Sessions::revoke", Repeated, |b| async {
+        b.sessions.revoke("u", b.global.session.id()).await.map(drop)
+    }),
+    row!("Sessions::sign_out_everywhere", Repeated, |b| b.sessions.sign_out_everywhere("u")),
+    row!("Sessions::sign_out_others", Repeated, |b| b.sessions.sign_out_others(&b.global.session)),
+    row!("Session::set", Repeated, |b| b.changed("n", 7)),
+    row!("Session::remove", Repeated, |b| async { b.global.session.remove("old").await.map(drop) }),
+    row!("Session::rotate", Repeated, |b| async {
+        Ok::<_, russet::Error>(b.global.session.rotate().await?.is_some())
+    }),
+    row!("Sso::sign_in", Repeated, |b| async { b.sso.sign_in("u", &b.client).await.map(drop) }),
+    row!("Sso::open", Repeated, |b| async { b.sso.open(&b.global, "shop", &()).await.map(drop) }),
+    row!("Sso::ticket", Repeated, |b| async { b.sso.ticket(&b.global, "shop").await.map(drop) }),
+    row!("Sso::redeem", Repeated, |b| async {
+        let redeemed = b.sso.redeem(b.ticket.expose(), "mail", &b.client).await?;
+        Ok::<_, russet::Error>(redeemed.is_some())
+    }),
+    row!("Sso::close", Repeated, |b| async { b.sso.close(&b.global, "chat").await.map(drop) }),
+    row!("Sso::sign_out", Repeated, |b| async { b.sso.sign_out(&b.global).await.map(drop) }),
+    row!("Sso::sign_out_all", Repeated, |b| async {
+        b.sso.sign_out_all(&b.global.session).await.map(drop)
+    }),
     // With a request id it finds out by itself; tests/queue.rs has it.
     row!("Queue::enqueue", Unknown, |b| b.queue.enqueue(Job(1)).into_future()),
     row!("Queue::enqueue_many", Unknown, |b| b.queue.enqueue_many([Job(1), Job(2)]).into_future()),
@@ -215,6 +250,34 @@ const READS: &[&str] = &[
     "Inventory::products",
     "Inventory::reservation",
     "Inventory::reservations",
+    "Sessions::builder",
+    "Sessions::activity",
+    "Sessions::ended",
+    "Sessions::find",
+    "Sessions::list",
+    "Sessions::look_many",
+    "Sessions::new_token",
+    // It moves a deadline, which differs from one run to the next; done twice, it is a little later.
+    "Sessions::validate",
+    "Session::app",
+    // What it saves is that of `set` and `remove`.
+    "Session::change",
+    "Session::created",
+    "Session::csrf_token",
+    "Session::ends",
+    "Session::get",
+    "Session::global",
+    "Session::has_role",
+    "Session::id",
+    "Session::ip",
+    "Session::is_csrf_token",
+    "Session::last_seen",
+    "Session::reached",
+    "Session::roles",
+    "Session::user",
+    "Session::user_agent",
+    "Session::version",
+    "Sso::new",
     "SlidingWindow::builder",
     "SlidingWindow::count",
     "SlidingWindow::rate",
@@ -264,6 +327,12 @@ struct Blocks {
     counters: Counters,
     board: Leaderboard,
     shop: Inventory,
+    sessions: Sessions,
+    sso: Sso,
+    client: Device,
+    /// With an attribute, an application and a ticket for another one.
+    global: SignedIn,
+    ticket: Ticket,
     window: SlidingWindow,
     limiter: RateLimiter,
     topic: Topic<u64>,
@@ -332,10 +401,25 @@ impl Blocks {
         // The connection for messages is there.
         let waited = other_queue.enqueue(Job(9)).await.unwrap().id;
         other_queue.wait_for(waited, Duration::from_millis(1)).await.unwrap();
+        let sessions = Sessions::builder(&russet, "web")
+            .secret([7; 32])
+            .sweep_every(LONG * 100)
+            .build()
+            .unwrap();
+        let (sso, client) = (Sso::new(&sessions), Device::unknown());
+        let global = sso.sign_in("u", &client).await.unwrap();
+        global.session.set("old", &1).await.unwrap();
+        sso.open(&global, "chat", &()).await.unwrap();
+        let ticket = sso.ticket(&global, "mail").await.unwrap();
         let taken = Lock::builder(&russet, "taken").build().unwrap();
         let guard = taken.acquire().await.unwrap();
         let again = ReentrantLock::builder(&russet, "again").build().unwrap();
         let blocks = Self {
+            sessions,
+            sso,
+            client,
+            global,
+            ticket,
             queue,
             other_queue,
             dead: ids[1],
@@ -386,6 +470,14 @@ impl Blocks {
         .await;
     }
 
+    async fn noted(&self) -> Result<(), russet::Error> {
+        self.sessions.note_activity("odd", &self.global.session, &self.client).await
+    }
+
+    async fn changed(&self, name: &str, value: u64) -> Result<(), russet::Error> {
+        self.global.session.set(name, &value).await.map(drop)
+    }
+
     async fn task(&self) -> Delivery {
         self.task.lock().await.take().unwrap()
     }
@@ -429,6 +521,7 @@ async fn stored(server: &TestServer, namespace: &str) -> BTreeSet<String> {
         let (_, part) = key.split_once("}:").unwrap();
         let part = part.split(':').next().unwrap();
         let reply = match part {
+            _ if key.contains("{session:") => kept(server, key, part).await,
             _ if key.contains("{queue:") => queued(server, key, part).await,
             "entry" | "waiters" => server.command(&["GET", key]).await,
             "log" => log(server, key).await,
@@ -469,6 +562,31 @@ async fn queued(server: &TestServer, key: &str, part: &str) -> std::io::Result<R
             told.push(server.command(&["ZCARD", key]).await?)
         }
         _ => told.push(server.command(&["HLEN", key]).await?),
+    }
+    Ok(Reply::List(told))
+}
+
+/// How much there is of a part of the sessions, and of a session what it has: ids and times differ from one run to the next.
+async fn kept(server: &TestServer, key: &str, part: &str) -> std::io::Result<Reply> {
+    let mut told = Vec::new();
+    match part {
+        "record" => {
+            let fields = server.command(&["HKEYS", key]).await?;
+            let mut fields: Vec<_> = fields.texts().into_iter().map(str::to_owned).collect();
+            fields.sort_unstable();
+            told.extend(fields.into_iter().map(|field| Reply::Text(field.into_bytes())));
+        }
+        "due" => {
+            told.push(server.command(&["ZCARD", key]).await?);
+            told.push(server.command(&["ZCOUNT", key, "0", "0"]).await?);
+        }
+        "users" => told.push(server.command(&["ZCARD", key]).await?),
+        "log" | "activity" => told.push(server.command(&["XLEN", key]).await?),
+        "book" => {
+            told.push(server.command(&["HGET", key, "numbers"]).await?);
+            told.push(server.command(&["HGET", key, "u:u"]).await?);
+        }
+        _ => {}
     }
     Ok(Reply::List(told))
 }
@@ -556,7 +674,7 @@ async fn every_write_whose_reply_is_lost_is_there_at_most_once_and_says_what_it_
     println!("{lost} replies lost");
 }
 
-const BLOCKS: [&str; 16] = [
+const BLOCKS: [&str; 19] = [
     "Cache",
     "Counters",
     "Leaderboard",
@@ -573,6 +691,9 @@ const BLOCKS: [&str; 16] = [
     "Inventory",
     "SlidingWindow",
     "RateLimiter",
+    "Sessions",
+    "Session",
+    "Sso",
 ];
 
 #[test]

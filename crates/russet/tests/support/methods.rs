@@ -15,6 +15,7 @@ pub fn public_methods(block: &str) -> BTreeSet<String> {
         }
         "RateLimiter" => "rate_limit".to_owned(),
         "SlidingWindow" => "window".to_owned(),
+        "Sessions" | "Session" | "Sso" => "session".to_owned(),
         _ => block.to_lowercase(),
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
