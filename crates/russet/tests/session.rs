@@ -885,22 +885,13 @@ async fn what_ends_while_no_process_runs_is_told_afterwards() {
     eventually(LONG, async || {
         let due = stage.keys().await.into_iter().map(|stored| stored.key);
         for key in due.filter(|key| key.ends_with(":due")) {
-            let last = stage.server.command(&[
-                "ZRANGE",
-                &key,
-                "+inf",
-                "-inf",
-                "BYSCORE",
-                "REV",
-                "LIMIT",
-                "0",
-                "1",
-                "WITHSCORES",
-            ]);
-            let last: f64 = last.await.unwrap().list()[1].text().unwrap().parse().unwrap();
-            let now =
-                stage.server.command(&["EVAL", "return redis.call('TIME')[1] .. '000'", "1", &key]);
-            let now: f64 = now.await.unwrap().text().unwrap().parse().unwrap();
+            let words =
+                ["ZRANGE", &key, "+inf", "-inf", "BYSCORE", "REV", "LIMIT", "0", "1", "WITHSCORES"];
+            let last = stage.server.command(&words).await.unwrap();
+            let last: f64 = last.list()[1].text().unwrap().parse().unwrap();
+            let words = ["EVAL", "return redis.call('TIME')[1] .. '000'", "1", &key];
+            let now = stage.server.command(&words).await.unwrap();
+            let now: f64 = now.text().unwrap().parse().unwrap();
             if last >= now {
                 return Err(format!("{key} is due at {last}, it is {now}"));
             }

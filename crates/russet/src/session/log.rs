@@ -152,7 +152,21 @@ impl Sessions {
         self.note(session.spot(), what, None, device, Some(session)).await
     }
 
-    pub(super) async fn note(
+    /// The same where something else is the answer: that a log cannot be written changes nothing about it.
+    pub(super) async fn try_note(
+        &self,
+        spot: Spot,
+        what: &str,
+        new_ip: Option<&str>,
+        device: &Device,
+        session: Option<&Session>,
+    ) {
+        if let Err(error) = self.note(spot, what, new_ip, device, session).await {
+            tracing::warn!(sessions = self.inner.name(), what, %error, "suspicious activity could not be written down");
+        }
+    }
+
+    async fn note(
         &self,
         spot: Spot,
         what: &str,

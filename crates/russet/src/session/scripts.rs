@@ -364,7 +364,7 @@ pub(super) async fn heard(russet: &Russet, place: &Place, shard: u8, ids: &[Stri
     russet.run::<i64>(call.idempotent()).await.map(drop)
 }
 
-/// Writes down what is suspicious; done twice it is written twice, which is no harm.
+/// Writes down what is suspicious; done twice, it would be written twice.
 pub(super) async fn note(
     russet: &Russet,
     place: &Place,
@@ -380,7 +380,7 @@ pub(super) async fn note(
     for (name, value) in fields {
         call = call.arg(name).arg(value);
     }
-    russet.run::<i64>(call.idempotent()).await.map(drop)
+    russet.run::<i64>(call).await.map(drop)
 }
 
 /// An entry of a stream: its id, its fields and values.

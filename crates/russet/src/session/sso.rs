@@ -137,7 +137,7 @@ impl Sso {
         };
         let parts = &inner.settings.fingerprint;
         if !global.identity().is_device(device, parts, &inner.secrets) {
-            self.sessions.note(spot, "ticket_stolen", None, device, Some(&global)).await?;
+            self.sessions.try_note(spot, "ticket_stolen", None, device, Some(&global)).await;
             return Ok(None);
         }
         self.open_under(&global, app, Vec::new(), Some(&hash_of(&token))).await

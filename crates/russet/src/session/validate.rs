@@ -73,7 +73,7 @@ impl Sessions {
     async fn check(&self, spot: Spot, read: scripts::Read, device: &Device) -> Result<Validation> {
         let (inner, settings) = (&self.inner, &self.inner.settings);
         let Some(session) = self.open(spot, read) else {
-            self.note(spot, "tampered", None, device, None).await?;
+            self.try_note(spot, "tampered", None, device, None).await;
             return Ok(Validation::Tampered);
         };
         let (session, last_ip) = session;
@@ -81,7 +81,7 @@ impl Sessions {
         if !settings.fingerprint.is_empty()
             && !identity.is_device(device, &settings.fingerprint, &inner.secrets)
         {
-            self.note(spot, "device_changed", None, device, Some(&session)).await?;
+            self.try_note(spot, "device_changed", None, device, Some(&session)).await;
             if !self.goes_on(settings.on_fingerprint_change, &session).await? {
                 return Ok(Validation::Mismatched);
             }
@@ -92,7 +92,7 @@ impl Sessions {
             let then = settings.on_address_change;
             // Whoever is refused does not become the one who was there last.
             let new_ip = (then == OnChange::Allow).then(|| ip.to_string());
-            self.note(spot, "address_changed", new_ip.as_deref(), device, Some(&session)).await?;
+            self.try_note(spot, "address_changed", new_ip.as_deref(), device, Some(&session)).await;
             if !self.goes_on(then, &session).await? {
                 return Ok(Validation::Mismatched);
             }
