@@ -143,6 +143,47 @@ async fn a_quiet_shop_takes_back_in_its_record_what_is_due() {
     assert_eq!(due.int(), Some(0));
 }
 
+/// A shop of 3,000 units, each held by a reservation of its own whose time has passed, and which nobody sweeps.
+async fn all_due(stage: &Stage, name: &str) -> Inventory {
+    let hour = Duration::from_secs(3_600);
+    let builder = Inventory::builder(&stage.russet, name).sweep_every(hour).user_limit(3_000);
+    let shop = builder.build().unwrap();
+    set(&shop, "ticket", 3_000).await;
+    let wishes = (0..3_000).map(|_| held(shop.reserve("ticket", 1).user("ada").hold(hour)));
+    futures_util::future::join_all(wishes).await;
+    let none = shop.reserve("ticket", 1).user("bob").await.unwrap();
+    assert_eq!(none, Reservation::Insufficient { available: 0 });
+    let age = "for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('ZADD', KEYS[1], 1, id) end return 1";
+    let due = stage.key(&format!("inventory:{name}"), "due");
+    raw::command(&stage.russet, &["EVAL", age, "1", &due]).await.unwrap();
+    shop
+}
+
+#[tokio::test]
+async fn more_reservations_that_are_due_than_a_call_returns_make_no_call_refuse() {
+    let stage = patient_stage().await;
+    let reserves = all_due(&stage, "reserves").await;
+    held(reserves.reserve("ticket", 2_999).user("bob")).await;
+    assert_eq!(stock(&reserves, "ticket").await, (3_000, 1, 2_999, 0));
+    // What is too much all the same is told by the right number.
+    let refuses = all_due(&stage, "refuses").await;
+    let many = refuses.reserve("ticket", 3_001);
+    let many = many.user("ada").await.unwrap();
+    assert_eq!(many, Reservation::OverLimit { allowed: 3_000 });
+    let limited = all_due(&stage, "limited").await;
+    held(limited.reserve("ticket", 3_000).user("ada")).await;
+    let changes = all_due(&stage, "changes").await;
+    set(&changes, "ticket", 0).await;
+    let removes = all_due(&stage, "removes").await;
+    assert_eq!(removes.remove("ticket").await.unwrap(), Some(true));
+    let reads = all_due(&stage, "reads").await;
+    assert_eq!(stock(&reads, "ticket").await, (3_000, 3_000, 0, 0));
+    let lists = all_due(&stage, "lists").await;
+    let listed = lists.products(None, 10).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(units(listed[0].1), (3_000, 3_000, 0, 0));
+}
+
 #[tokio::test]
 async fn a_repeated_request_changes_nothing_and_gives_the_first_answer() {
     let stage = patient_stage().await;

@@ -3,7 +3,9 @@
 -- ARGV[1] what is done is remembered for: ms   ARGV[2] request: id   ARGV[3] how: set or add   ARGV[4] product: name
 -- ARGV[5] units: integer
 -- returns: {"done" | "too_low" | "too_many", total, reserved, sold} as they are then | {"other", 0, 0, 0} the id is of another request
--- refuses: writes nothing for a request that was done before, for a total below what is reserved and sold, or above 2^53
+--   | {"more", 0, 0, 0} not now: more is due than one call returns; this one has returned some of it
+-- refuses: writes nothing for a request that was done before, for a total below what is reserved and sold (unless more is due),
+--   or above 2^53
 local keep, request = tonumber(ARGV[1]), 'change ' .. ARGV[2]
 local line = redis.call('HGET', holds, request)
 if line then
@@ -11,7 +13,7 @@ if line then
   if what ~= ARGV[3] .. ' ' .. ARGV[4] .. ' ' .. ARGV[5] then return {'other', 0, 0, 0} end
   return {'done', tonumber(total), tonumber(reserved), tonumber(sold)}
 end
-expire(200, keep)
+local _, has_more = expire(200, keep)
 local count = count_of(ARGV[4]) or {total = 0, reserved = 0, sold = 0}
 local bound = count.reserved + count.sold
 local room = 9007199254740992 - count.total -- 2^53 + 1 would be rounded to 2^53
@@ -20,7 +22,10 @@ if ARGV[3] == 'add' then
   if total > room then return {'too_many', count.total, count.reserved, count.sold} end
   total = count.total + total
 end
-if total < bound then return {'too_low', count.total, count.reserved, count.sold} end
+if total < bound then
+  if has_more then write_all() return {'more', 0, 0, 0} end
+  return {'too_low', count.total, count.reserved, count.sold}
+end
 count.total = total
 changed[ARGV[4]] = count
 lines[#lines + 1] = request

@@ -4,7 +4,8 @@
 -- ARGV[5] hold: ms   ARGV[6] user: name, or -   ARGV[7] most for the user: integer, or 0   ARGV[8] the limit's period: ms
 -- returns: {"held", until, 1} | {"held", until, 0} it was done before | {"insufficient", available, 0}
 --   | {"over", allowed, 0} | {"other", 0, 0} the id is of another reservation
--- refuses: writes nothing unless it reserves
+--   | {"more", 0, 0} not now: more is due than one call returns; this one has returned some of it
+-- refuses: writes nothing unless it reserves, or more is due
 local keep, quantity, most = tonumber(ARGV[1]), tonumber(ARGV[4]), tonumber(ARGV[7])
 local line = redis.call('HGET', holds, ARGV[2])
 if line then
@@ -14,13 +15,15 @@ if line then
   end
   return {'other', 0, 0}
 end
-expire(200, keep)
+local _, has_more = expire(200, keep)
 local count = count_of(ARGV[3])
 local owner = most > 0 and owner_of(ARGV[3], ARGV[6])
-if owner and quantity > most - owner.held - owner.sold then
-  return {'over', math.max(most - owner.held - owner.sold, 0), 0}
+local allowed = owner and most - owner.held - owner.sold or quantity
+if quantity > math.min(allowed, free_of(count)) then
+  if has_more then write_all() return {'more', 0, 0} end
+  if quantity > allowed then return {'over', math.max(allowed, 0), 0} end
+  return {'insufficient', free_of(count), 0}
 end
-if quantity > free_of(count) then return {'insufficient', free_of(count), 0} end
 count.reserved = count.reserved + quantity
 changed[ARGV[3]] = count
 if owner then owner.held = owner.held + quantity end

@@ -59,14 +59,15 @@ local function settle(id, hold, state, keep)
   kept[#kept + 1] = now + keep
   kept[#kept + 1] = id
 end
--- Ends the reservations whose time has passed, so many at most, the oldest first.
+-- Ends the reservations whose time has passed, so many at most, the oldest first. How many, and whether more may be due:
+-- a refusal would be wrong then.
 local function expire(most, keep)
   local ids = redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, most)
-  if #ids == 0 then return 0 end
+  if #ids == 0 then return 0, false end
   for i, line in ipairs(redis.call('HMGET', holds, unpack(ids))) do
     local hold = read_hold(line)
     if hold and hold.state == 'held' then settle(ids[i], hold, 'expired', keep) end
     if not line then gone[#gone + 1] = ids[i] end
   end
-  return #ids
+  return #ids, #ids == most
 end

@@ -63,7 +63,7 @@ impl Inventory {
         check_product(product)?;
         let inner = &*self.inner;
         inner.keep_swept();
-        scripts::get(&inner.russet, &inner.place, product).await
+        scripts::get(&inner.russet, &inner.place, &inner.settings, product).await
     }
 
     /// Up to `n` products, 1 to 1,000, with their units, ordered by name as it is in the key; those behind `after`, or the
@@ -95,7 +95,7 @@ impl Inventory {
         self.check_listed(n)?;
         let inner = &*self.inner;
         inner.keep_swept();
-        scripts::list(&inner.russet, &inner.place, after, n).await
+        scripts::list(&inner.russet, &inner.place, &inner.settings, after, n).await
     }
 
     /// A reservation, also one that has ended and is remembered; `None` when there is no such one. One round trip.

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::{Hold, HoldState, Stock, builder::Settings};
+use tokio::time::Instant;
+
 use crate::{
-    client::{Call, Reached, Russet},
+    client::{Call, FromReply, Reached, Russet},
     clock::from_millis,
-    error::{Error, Result},
+    error::{Advice, Error, ErrorKind, Result},
     keys::{Part, Slot, inventory as keys},
     names::{decode, encode},
     script::{Script, script},
@@ -56,6 +58,51 @@ impl Place {
     }
 }
 
+/// Makes a call again for as long as more is due than one of them returns: each has returned some of it.
+async fn until_returned<T: FromReply>(
+    russet: &Russet,
+    place: &Place,
+    call: impl Fn() -> Call,
+    has_more: impl Fn(&T) -> bool,
+) -> Result<(T, Reached)> {
+    let deadline = russet.deadline();
+    loop {
+        let (answer, reached) = russet.run_durable(call()).await?;
+        if !has_more(&answer) {
+            return Ok((answer, reached));
+        }
+        in_time(place, deadline)?;
+    }
+}
+
+/// The same for a read, which leaves what is due to a sweep.
+async fn until_swept<T: FromReply>(
+    russet: &Russet,
+    place: &Place,
+    settings: &Settings,
+    call: impl Fn() -> Call,
+    has_more: impl Fn(&T) -> bool,
+) -> Result<T> {
+    let deadline = russet.deadline();
+    loop {
+        let answer = russet.run_until(deadline, call()).await?;
+        if !has_more(&answer) {
+            return Ok(answer);
+        }
+        in_time(place, deadline)?;
+        sweep(russet, place, settings).await?;
+    }
+}
+
+fn in_time(place: &Place, deadline: Instant) -> Result<()> {
+    if Instant::now() < deadline {
+        return Ok(());
+    }
+    let message =
+        format_args!("{}: more reservations end than could be returned in time", place.object());
+    Err(Error::new(ErrorKind::Refused, Advice::Retry, message))
+}
+
 /// What somebody wants to reserve.
 pub(super) struct Wanted<'a> {
     pub(super) id: &'a str,
@@ -83,18 +130,20 @@ pub(super) async fn reserve(
     settings: &Settings,
     wanted: Wanted<'_>,
 ) -> Result<(Reserved, Reached)> {
-    let call = place
-        .write(&RESERVE, settings)
-        .arg(encode(wanted.id))
-        .arg(encode(wanted.product))
-        .arg(wanted.quantity)
-        .arg(millis(wanted.hold))
-        .arg(user(wanted.user))
-        .arg(settings.user_limit.unwrap_or(0))
-        .arg(millis(settings.user_limit_period))
-        .idempotent();
-    let ((outcome, number, new), reached): ((String, i64, i64), _) =
-        russet.run_durable(call).await?;
+    let call = || {
+        place
+            .write(&RESERVE, settings)
+            .arg(encode(wanted.id))
+            .arg(encode(wanted.product))
+            .arg(wanted.quantity)
+            .arg(millis(wanted.hold))
+            .arg(user(wanted.user))
+            .arg(settings.user_limit.unwrap_or(0))
+            .arg(millis(settings.user_limit_period))
+            .idempotent()
+    };
+    let has_more = |(outcome, ..): &(String, i64, i64)| outcome == "more";
+    let ((outcome, number, new), reached) = until_returned(russet, place, call, has_more).await?;
     let units = u64::try_from(number).unwrap_or_default();
     let reserved = match outcome.as_str() {
         "held" => Reserved::Held { until_ms: number, is_new: new == 1 },
@@ -152,13 +201,17 @@ pub(super) async fn change(
     product: &str,
     amount: Amount,
 ) -> Result<(Changed, Stock, Reached)> {
-    let call = place.write(&CHANGE, settings).arg(encode(request));
-    let call = match amount {
-        Amount::Set(total) => call.arg("set").arg(encode(product)).arg(total),
-        Amount::Add(units) => call.arg("add").arg(encode(product)).arg(units),
+    let call = || {
+        let call = place.write(&CHANGE, settings).arg(encode(request));
+        match amount {
+            Amount::Set(total) => call.arg("set").arg(encode(product)).arg(total),
+            Amount::Add(units) => call.arg("add").arg(encode(product)).arg(units),
+        }
+        .idempotent()
     };
-    let ((outcome, total, reserved, sold), reached): ((String, u64, u64, u64), _) =
-        russet.run_durable(call.idempotent()).await?;
+    let has_more = |(outcome, ..): &(String, u64, u64, u64)| outcome == "more";
+    let ((outcome, total, reserved, sold), reached) =
+        until_returned(russet, place, call, has_more).await?;
     let changed = match outcome.as_str() {
         "done" => Changed::Done,
         "too_low" => Changed::TooLow,
@@ -175,7 +228,8 @@ pub(super) async fn remove(
     settings: &Settings,
     product: &str,
 ) -> Result<i64> {
-    Ok(russet.run_durable(place.write(&REMOVE, settings).arg(encode(product))).await?.0)
+    let call = || place.write(&REMOVE, settings).arg(encode(product));
+    Ok(until_returned(russet, place, call, |answer| *answer == -2).await?.0)
 }
 
 pub(super) struct Swept {
@@ -190,20 +244,35 @@ pub(super) async fn sweep(russet: &Russet, place: &Place, settings: &Settings) -
     Ok(Swept { has_more: expired >= SWEPT || forgotten >= SWEPT, next_due })
 }
 
-pub(super) async fn get(russet: &Russet, place: &Place, product: &str) -> Result<Option<Stock>> {
-    let counts: Option<(u64, u64, u64)> = russet.run(place.call(&GET).arg(encode(product))).await?;
-    counts.map(|counts| stock(place, counts)).transpose()
+pub(super) async fn get(
+    russet: &Russet,
+    place: &Place,
+    settings: &Settings,
+    product: &str,
+) -> Result<Option<Stock>> {
+    let call = || place.call(&GET).arg(encode(product));
+    let has_more = |counts: &Option<(i64, u64, u64)>| counts.is_some_and(|(total, ..)| total < 0);
+    let counts = until_swept(russet, place, settings, call, has_more).await?;
+    counts
+        .map(|(total, reserved, sold)| {
+            stock(place, (u64::try_from(total).unwrap_or_default(), reserved, sold))
+        })
+        .transpose()
 }
 
 pub(super) async fn list(
     russet: &Russet,
     place: &Place,
+    settings: &Settings,
     after: Option<&str>,
     n: usize,
 ) -> Result<Vec<(String, Stock)>> {
     let after = after.map_or("-".to_owned(), |after| ["(", &encode(after)].concat());
-    let listed: Vec<(String, (u64, u64, u64))> =
-        russet.run(place.call(&LIST).arg(after).arg(n)).await?;
+    let call = || place.call(&LIST).arg(after.as_str()).arg(n);
+    let has_more = |listed: &Vec<(String, (u64, u64, u64))>| {
+        listed.first().is_some_and(|(name, _)| name.is_empty())
+    };
+    let listed = until_swept(russet, place, settings, call, has_more).await?;
     listed
         .into_iter()
         .map(|(product, counts)| Ok((name(place, &product)?, stock(place, counts)?)))
