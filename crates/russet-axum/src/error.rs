@@ -61,7 +61,7 @@ impl ApiError {
             .caused_by(cause)
     }
 
-    /// Adds the `Retry-After` header, in whole seconds, at least one.
+    /// Adds the `Retry-After` header, in whole seconds, rounded up, at least one.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
@@ -116,7 +116,8 @@ impl IntoResponse for ApiError {
         };
         let mut response = (self.status, Json(body)).into_response();
         if let Some(wait) = self.retry_after {
-            let seconds = wait.as_secs().max(1);
+            let part = u64::from(wait.subsec_nanos() > 0);
+            let seconds = wait.as_secs().saturating_add(part).max(1);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response

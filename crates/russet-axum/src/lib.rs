@@ -5,6 +5,7 @@
 //! - [`error`]: one JSON shape for every error; `russet::Error` maps to the right status by `?`.
 //! - [`extract`]: axum's `Json`, `Path` and `Query` with refusals in that shape.
 //! - [`mod@panic`]: a handler that panics answers 500 in that shape.
+//! - `rate_limit` (a feature of this name): a layer that lets each client call so often, and says so in the answer's headers.
 //!
 //! ```
 //! use axum::{Router, middleware, routing::get};
@@ -21,8 +22,12 @@
 pub mod error;
 pub mod extract;
 pub mod panic;
+#[cfg(feature = "rate_limit")]
+pub mod rate_limit;
 pub mod request_id;
 pub mod server;
 
 pub use error::ApiError;
+#[cfg(feature = "rate_limit")]
+pub use rate_limit::RateLimitLayer;
 pub use server::Server;

@@ -66,9 +66,9 @@ impl RateLimiterBuilder {
                 limits.len()
             )));
         }
-        let limits = limits.iter().map(Limit::ready).collect::<Result<Vec<_>>>()?;
-        let parts: HashSet<_> = limits.iter().map(|limit| &limit.part).collect();
-        if parts.len() < limits.len() {
+        let ready = limits.iter().map(Limit::ready).collect::<Result<Vec<_>>>()?;
+        let parts: HashSet<_> = ready.iter().map(|limit| &limit.part).collect();
+        if parts.len() < ready.len() {
             return Err(Error::invalid(format_args!(
                 "rate_limit {name}: two limits are of the same kind and period"
             )));
@@ -76,7 +76,8 @@ impl RateLimiterBuilder {
         let allowed =
             metrics::counter!("russet_rate_limit_allowed_total", "limiter" => name.clone());
         let denied = metrics::counter!("russet_rate_limit_denied_total", "limiter" => name.clone());
-        let inner = Inner { russet, name, limits, when_away, allowed, denied };
+        let (given, limits) = (limits, ready);
+        let inner = Inner { russet, name, given, limits, when_away, allowed, denied };
         Ok(RateLimiter { inner: Arc::new(inner) })
     }
 }

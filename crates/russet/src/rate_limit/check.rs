@@ -22,6 +22,8 @@ pub struct Allowance {
     pub is_allowed: bool,
     /// The most of the limit that is narrowest for this subject now: the one of which least is left.
     pub limit: u64,
+    /// Which of the limiter's [`limits`](RateLimiter::limits) that is.
+    pub narrowest: usize,
     /// How much of that limit is left, this call counted.
     pub remaining: u64,
     /// When the same call would be allowed, if nobody else calls; zero when it is.
@@ -98,12 +100,16 @@ impl Inner {
     fn allowance(&self, allowed: i64, answers: Vec<(u64, u64, u64)>) -> Allowance {
         let waits = answers.iter().map(|(_, wait, _)| *wait);
         let retry_after = Duration::from_micros(waits.max().unwrap_or_default());
-        let narrowest = self.limits.iter().zip(&answers).min_by_key(|(_, (left, ..))| *left);
-        let (limit, remaining, reset) =
-            narrowest.map_or((0, 0, 0), |(limit, (left, _, reset))| (limit.most, *left, *reset));
+        let places = self.limits.iter().zip(&answers).enumerate();
+        let (narrowest, (limit, remaining, reset)) = places
+            .min_by_key(|(_, (_, (left, ..)))| *left)
+            .map_or((0, (0, 0, 0)), |(place, (limit, (left, _, reset)))| {
+                (place, (limit.most, *left, *reset))
+            });
         Allowance {
             is_allowed: allowed == 1,
             limit,
+            narrowest,
             remaining,
             retry_after,
             reset_after: Duration::from_micros(reset),
@@ -117,6 +123,7 @@ impl Allowance {
         Self {
             is_allowed: policy == WhenAway::Allow,
             limit: 0,
+            narrowest: 0,
             remaining: 0,
             retry_after: Duration::ZERO,
             reset_after: Duration::ZERO,

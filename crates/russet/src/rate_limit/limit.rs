@@ -77,6 +77,27 @@ impl Limit {
         self
     }
 
+    /// How many calls can come at once after a pause, and within which time no more can, on the average.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use russet::Limit;
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// assert_eq!(Limit::fixed(100, minute).quota(), (100, minute));
+    /// // A bucket of 10, which is full again in six seconds.
+    /// assert_eq!(Limit::gcra(100, minute).burst(10).quota(), (10, Duration::from_secs(6)));
+    /// ```
+    pub fn quota(&self) -> (u64, Duration) {
+        match self.kind {
+            Kind::Gcra { burst } => {
+                let us = self.period.as_micros() * u128::from(burst) / u128::from(self.most.max(1));
+                (burst, Duration::from_micros(u64::try_from(us).unwrap_or(u64::MAX)))
+            }
+            _ => (self.most, self.period),
+        }
+    }
+
     pub(super) fn ready(&self) -> Result<Ready> {
         let Self { kind, most, period } = *self;
         let period_ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);

@@ -52,6 +52,8 @@ pub struct RateLimiter {
 struct Inner {
     russet: Russet,
     name: String,
+    /// As they were set, and as a script takes them.
+    given: Vec<Limit>,
     limits: Vec<limit::Ready>,
     when_away: WhenAway,
     allowed: metrics::Counter,
@@ -62,6 +64,16 @@ impl RateLimiter {
     /// Settings for the limiter of this name, 1 to 256 bytes.
     pub fn builder(russet: &Russet, name: &str) -> RateLimiterBuilder {
         RateLimiterBuilder::new(russet, name)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// Its limits, in the order in which they were set.
+    pub fn limits(&self) -> &[Limit] {
+        &self.inner.given
     }
 
     /// How much of the narrowest limit is left to this subject. Nothing is counted.
