@@ -1,8 +1,9 @@
-//! Made-up users and players, always the same ones.
+//! Made-up users, players and products, always the same ones.
 
 use std::ops::RangeInclusive;
 
 use futures_util::future::try_join_all;
+use russet::StockChange;
 
 use crate::db::User;
 use crate::{AppState, Failure};
@@ -12,6 +13,14 @@ const FIRST_START: &str = "first_start";
 /// Users and players of the first start.
 const FIRST_USERS: u32 = 100;
 const FIRST_PLAYERS: u32 = 10;
+/// What the shop has on its first start.
+const FIRST_PRODUCTS: [(&str, u64); 5] = [
+    ("egremont-russet", 100),
+    ("bramley", 50),
+    ("apple-juice", 200),
+    ("cider", 20),
+    ("apple-pie", 5),
+];
 /// How many go in one step.
 const BATCH: u32 = 1_000;
 /// When the first user joined: the data does not depend on the day it is made.
@@ -54,8 +63,8 @@ const LAST_NAMES: [&str; 16] = [
     "Pippin",
 ];
 
-/// Fills new stores, so that nothing is blank at first sight: a database once in its life, a leaderboard when it is
-/// empty. What cannot be filled is logged and left.
+/// Fills new stores, so that nothing is blank at first sight: a database once in its life, a leaderboard and a
+/// shop when they are empty. What cannot be filled is logged and left.
 pub async fn first_start(state: &AppState) {
     let filled = async {
         if !state.db.has_passed(FIRST_START).await? {
@@ -67,10 +76,13 @@ pub async fn first_start(state: &AppState) {
         if state.board.count().await? == 0 {
             players(state, FIRST_PLAYERS, |_| {}).await?;
         }
+        if state.shop.products(None, 1).await?.is_empty() {
+            products(state).await?;
+        }
         Ok::<_, Failure>(())
     };
     if let Err(error) = filled.await {
-        tracing::warn!(%error, "the first users and players could not be made");
+        tracing::warn!(%error, "the first users, players and products could not be made");
     }
 }
 
@@ -115,6 +127,20 @@ pub async fn players(
         progress(last);
     }
     Ok(new)
+}
+
+/// Makes the products of the first start.
+///
+/// # Errors
+/// When Redis fails; running it again completes it.
+pub async fn products(state: &AppState) -> Result<(), Failure> {
+    for (product, total) in FIRST_PRODUCTS {
+        // Another process may be at it: nothing is taken away.
+        if let StockChange::TooLow { .. } = state.shop.set_stock(product, total).await? {
+            tracing::debug!(product, "somebody has it already");
+        }
+    }
+    Ok(())
 }
 
 fn batches(count: u32) -> impl Iterator<Item = RangeInclusive<u32>> {

@@ -1,8 +1,9 @@
 //! What every handler works with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use russet::{Counters, Leaderboard, Queue, Russet, Worker};
+use russet::{Counters, Inventory, Leaderboard, Queue, Russet, Worker};
 
 use crate::chat::Chat;
 use crate::db::Database;
@@ -22,6 +23,10 @@ pub struct AppState {
     pub users: Users,
     /// Page views.
     pub views: Counters,
+    /// What clients count over HTTP.
+    pub counters: Counters,
+    /// The shop.
+    pub shop: Inventory,
     /// The game's scores.
     pub board: Leaderboard,
     /// The application's tasks.
@@ -38,6 +43,9 @@ pub struct AppState {
 
 /// The most players that the leaderboard keeps; the lowest fall off.
 const MOST_PLAYERS: u64 = 1_000_000;
+/// How many units of a product a user may have, and how long one has to pay.
+const MOST_UNITS: u64 = 10;
+const HOLD: Duration = Duration::from_secs(300);
 
 impl AppState {
     /// Everything on one connection and one database; nothing is sent yet.
@@ -60,6 +68,11 @@ impl AppState {
         Ok(Self {
             users: Users::new(&russet, db.clone(), settings)?,
             views: Counters::builder(&russet, "site").build()?,
+            counters: Counters::builder(&russet, "api").build()?,
+            shop: Inventory::builder(&russet, Inventory::DEFAULT_SHOP)
+                .hold(HOLD)
+                .user_limit(MOST_UNITS)
+                .build()?,
             board: Leaderboard::builder(&russet, "game").max_size(MOST_PLAYERS).build()?,
             tasks: jobs::queue(&russet)?,
             worker: None,

@@ -11,6 +11,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::request_id;
 
@@ -23,6 +24,7 @@ pub struct ApiError {
     status: StatusCode,
     message: Cow<'static, str>,
     retry_after: Option<Duration>,
+    details: Vec<(&'static str, Value)>,
     cause: Option<BoxError>,
 }
 
@@ -32,12 +34,20 @@ struct ErrorBody<'a> {
     error: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+    #[serde(flatten)]
+    details: Map<String, Value>,
 }
 
 impl ApiError {
     /// An answer with this status; `message` is shown to the client.
     pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, message: message.into(), retry_after: None, cause: None }
+        Self {
+            status,
+            message: message.into(),
+            retry_after: None,
+            details: Vec::new(),
+            cause: None,
+        }
     }
 
     /// 400: the request is wrong, and `message` says what about it.
@@ -65,6 +75,24 @@ impl ApiError {
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// Adds a field to the body, for what a client can go on with, such as how many there are when they are not enough. Those of the one
+    /// shape cannot be replaced.
+    ///
+    /// ```
+    /// use axum::http::StatusCode;
+    /// use russet_axum::ApiError;
+    ///
+    /// let refusal = ApiError::new(StatusCode::CONFLICT, "not so many are free").with("available", 3);
+    /// # let _ = refusal;
+    /// ```
+    #[must_use]
+    pub fn with(mut self, field: &'static str, value: impl Into<Value>) -> Self {
+        if !["error", "request_id"].contains(&field) {
+            self.details.push((field, value.into()));
+        }
         self
     }
 
@@ -113,6 +141,11 @@ impl IntoResponse for ApiError {
         let body = ErrorBody {
             error: &self.message,
             request_id: id.as_ref().map(request_id::RequestId::as_str),
+            details: self
+                .details
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
         };
         let mut response = (self.status, Json(body)).into_response();
         if let Some(wait) = self.retry_after {

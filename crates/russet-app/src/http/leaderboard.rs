@@ -7,6 +7,7 @@ use russet_axum::extract::{Json, Path, Query};
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::{IntoParams, ToSchema};
 
+use super::names::check_shown;
 use super::openapi::{ErrorBody, RefusedBody};
 use crate::AppState;
 
@@ -183,15 +184,8 @@ pub async fn standing_of_update(
     standing(state, Path("update".to_owned()), neighbours).await
 }
 
-/// What the library does not ask of a name: it is shown to people.
 fn check_player(player: &str) -> Result<(), ApiError> {
-    if player.trim().is_empty() {
-        return Err(ApiError::bad_request("player is missing or empty"));
-    }
-    if player.chars().any(char::is_control) {
-        return Err(ApiError::bad_request("player has a control character"));
-    }
-    Ok(())
+    check_shown("player", player)
 }
 
 #[cfg(test)]

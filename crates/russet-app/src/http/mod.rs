@@ -1,6 +1,7 @@
 //! The routes.
 
 pub mod chat;
+pub mod counters;
 pub mod demo;
 pub mod guard;
 pub mod health;
@@ -8,11 +9,15 @@ pub mod home;
 pub mod killed_worker;
 pub mod leaderboard;
 pub mod metrics;
+mod names;
 pub mod openapi;
 pub mod overview;
+pub mod reservations;
+pub mod stock;
 pub mod tasks;
 pub mod users;
 pub mod views;
+pub mod windows;
 
 use axum::Router;
 use axum::middleware::from_fn;
@@ -48,6 +53,17 @@ pub fn api() -> Vec<(&'static str, MethodRouter<AppState>)> {
         // A player may be called "update".
         ("/api/leaderboard/update", post(leaderboard::update).get(leaderboard::standing_of_update)),
         ("/api/leaderboard/{player}", get(leaderboard::standing)),
+        ("/api/counters", get(counters::top)),
+        ("/api/counters/{name}", get(counters::get).post(counters::add)),
+        ("/api/counters/{name}/series", get(counters::series)),
+        ("/api/windows/{name}", get(windows::get).post(windows::add)),
+        ("/api/stock", get(stock::list)),
+        ("/api/stock/{product}", get(stock::get).put(stock::set).delete(stock::remove)),
+        ("/api/stock/{product}/adjust", post(stock::adjust)),
+        ("/api/reservations", get(reservations::list).post(reservations::reserve)),
+        ("/api/reservations/{id}", get(reservations::get).delete(reservations::cancel)),
+        ("/api/reservations/{id}/extend", post(reservations::extend)),
+        ("/api/reservations/{id}/confirm", post(reservations::confirm)),
         ("/api/tasks", get(tasks::look).post(tasks::create)),
         ("/api/tasks/{id}", get(tasks::find).delete(tasks::cancel)),
         ("/api/chat/{room}/messages", get(chat::messages)),

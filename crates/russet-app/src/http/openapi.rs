@@ -5,19 +5,25 @@ use serde::Serialize;
 use utoipa::{IntoResponses, OpenApi, ToSchema};
 
 use super::{
-    chat, demo, health, killed_worker, leaderboard, metrics, overview, tasks, users, views,
+    chat, counters, demo, health, killed_worker, leaderboard, metrics, overview, reservations,
+    stock, tasks, users, views, windows,
 };
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "russet",
-        description = "Users in SQL behind a cache; page views, a leaderboard, tasks and chat rooms in Redis.",
+        description = "Users in SQL behind a cache; counters, a leaderboard, a shop, tasks and chat rooms in Redis.",
     ),
     paths(
         users::list, users::create, users::find, users::put, users::delete,
         views::count,
         leaderboard::top, leaderboard::update, leaderboard::standing, leaderboard::standing_of_update,
+        counters::top, counters::get, counters::add, counters::series,
+        windows::get, windows::add,
+        stock::list, stock::get, stock::set, stock::adjust, stock::remove,
+        reservations::list, reservations::reserve, reservations::get, reservations::extend, reservations::confirm,
+        reservations::cancel,
         tasks::look, tasks::create, tasks::find, tasks::cancel,
         chat::messages, chat::join,
         overview::overview,
@@ -26,7 +32,8 @@ use super::{
     ),
     tags(
         (name = "users", description = "Records in SQL, read through the cache"),
-        (name = "statistics", description = "Page views and the leaderboard, in Redis"),
+        (name = "statistics", description = "Page views, the leaderboard, counters and windows, in Redis"),
+        (name = "shop", description = "Stock that adds up, and reservations that go back by themselves"),
         (name = "tasks", description = "Work for later, by whatever worker is free"),
         (name = "chat", description = "Rooms, live and kept"),
         (name = "demonstration", description = "What the cache and the queue do, measured"),

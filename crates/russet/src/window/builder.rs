@@ -34,6 +34,7 @@ pub struct SlidingWindowBuilder {
     name: String,
     window: Duration,
     bucket: Option<Duration>,
+    label: Option<String>,
 }
 
 impl SlidingWindowBuilder {
@@ -43,6 +44,7 @@ impl SlidingWindowBuilder {
             name: name.to_owned(),
             window: Duration::from_secs(60),
             bucket: None,
+            label: None,
         }
     }
 
@@ -55,6 +57,13 @@ impl SlidingWindowBuilder {
     /// How exact it is, in whole milliseconds: 1 to 1,000 buckets make the window. Defaults to a sixtieth of the window.
     pub fn bucket(mut self, bucket: Duration) -> Self {
         self.bucket = Some(bucket);
+        self
+    }
+
+    /// What the metrics call it, where names are made up by others: a label lives as long as the process. Defaults to the
+    /// window's own name.
+    pub fn metrics_label(mut self, label: &str) -> Self {
+        self.label = Some(label.to_owned());
         self
     }
 
@@ -75,9 +84,10 @@ impl SlidingWindowBuilder {
             )));
         }
         let part = keys::buckets(bucket_ms, buckets);
+        let label = self.label.unwrap_or(self.name);
         let additions =
-            metrics::counter!("russet_window_additions_total", "window" => self.name.clone());
-        let reads = metrics::counter!("russet_window_reads_total", "window" => self.name);
+            metrics::counter!("russet_window_additions_total", "window" => label.clone());
+        let reads = metrics::counter!("russet_window_reads_total", "window" => label);
         let russet = self.russet;
         let inner = Inner { russet, slot, part, bucket_ms, buckets, window, additions, reads };
         Ok(SlidingWindow { inner: Arc::new(inner) })
