@@ -8,6 +8,7 @@
 //! - [`chat`]: rooms to talk in.
 //! - [`jobs`]: what tasks do, and the worker that does them.
 //! - [`users`]: the users' records through the cache.
+//! - [`flash_sale`]: 1,000 buyers and 100 units.
 //! - [`killed_worker`]: a worker process is killed, and its tasks come back.
 //! - [`http`]: the routes; [`http::app`] makes the router that the tests call without a socket.
 //! - [`pages`]: the pages that people see, in two languages.
@@ -18,6 +19,7 @@ pub mod cli;
 pub mod config;
 pub mod data_dir;
 pub mod db;
+pub mod flash_sale;
 pub mod http;
 pub mod jobs;
 pub mod killed_worker;

@@ -7,6 +7,7 @@ use russet::{Counters, Inventory, Leaderboard, Queue, Russet, Worker};
 
 use crate::chat::Chat;
 use crate::db::Database;
+use crate::flash_sale::FlashSale;
 use crate::http::demo::Demo;
 use crate::jobs::{self, Work};
 use crate::killed_worker::KilledWorker;
@@ -37,6 +38,8 @@ pub struct AppState {
     pub chat: Chat,
     /// The demonstration of the cache on the home page.
     pub demo: Demo,
+    /// The demonstration of the shop on the home page.
+    pub flash_sale: FlashSale,
     /// The demonstration of the queue on the home page.
     pub killed_worker: KilledWorker,
 }
@@ -77,6 +80,7 @@ impl AppState {
             tasks: jobs::queue(&russet)?,
             worker: None,
             chat: Chat::new(&russet)?,
+            flash_sale: FlashSale::new(&russet)?,
             killed_worker: KilledWorker::new(&russet)?,
             demo: Demo::new(&russet, db.clone())?,
             russet,

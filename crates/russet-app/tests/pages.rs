@@ -17,3 +17,7 @@ mod killed_worker;
 mod looks;
 #[path = "pages/pictures.rs"]
 mod pictures;
+#[path = "pages/sale.rs"]
+mod sale;
+#[path = "pages/shop.rs"]
+mod shop;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{HeaderName, Request, Response, StatusCode};
 use axum::routing::get;
 use axum::{Router, middleware};
 use http_body_util::BodyExt as _;
@@ -141,7 +141,8 @@ async fn several_subjects_are_several_checks_and_the_first_that_denies_ends_it()
     let (_server, russet) = start().await;
     let keys = limiter(&russet, "key", &[a_day(1)]);
     let addresses = limiter(&russet, "address", &[a_day(3)]);
-    let layer = RateLimitLayer::new(keys, by_header("x-api-key")).and(addresses.clone(), by_ip());
+    let layer = RateLimitLayer::new(keys, by_header(HeaderName::from_static("x-api-key")))
+        .and(addresses.clone(), by_ip());
     let (app, reached) = app(layer);
     let first = ask(&app, ADA, &[("x-api-key", "one")]).await;
     assert_eq!(first.status(), StatusCode::OK);

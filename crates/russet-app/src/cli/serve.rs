@@ -127,7 +127,11 @@ impl Serve {
             let stop = async {
                 stop.await.unwrap_or_default();
                 // What goes on by itself ends first: it would be waited for.
-                tokio::join!(state.chat.close(), state.killed_worker.close());
+                tokio::join!(
+                    state.chat.close(),
+                    state.killed_worker.close(),
+                    state.flash_sale.close()
+                );
             };
             let server = Server::new().max_body_bytes(LONGEST_BODY);
             server.serve(listener, http::app(state.clone()), stop).await;

@@ -166,6 +166,9 @@ pub async fn add(
     Json(addition): Json<Addition>,
 ) -> Result<Json<Counted>, ApiError> {
     check_shown("name", &name)?;
+    if addition.amount == 0 {
+        return Err(ApiError::bad_request("amount must be 1 or more"));
+    }
     let counts = match time_of("at", addition.at)? {
         Some(time) => app.counters.add_at(&name, addition.amount, time).await?,
         None => app.counters.add(&name, addition.amount).await?,

@@ -7,9 +7,13 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use russet_axum::ApiError;
 use russet_axum::extract::{Path, Query};
 
+use super::stock::StockView;
 use super::{overview, views};
 use crate::AppState;
-use crate::pages::{self, Choice, Docs, Home, Preferences, Talk};
+use crate::pages::{self, Choice, Docs, Home, Preferences, Store, Talk};
+
+/// How many products the shop's page shows.
+const MOST_PRODUCTS: usize = 100;
 
 /// `/`: what runs, and each part of it to try. Counts one page view.
 pub async fn home(
@@ -41,6 +45,23 @@ pub async fn chat(
     }
     let prefs = Preferences::of(&headers);
     page(&Talk { t: prefs.messages(), prefs })
+}
+
+/// `/shop`: reserve, and pay before the time ends.
+pub async fn shop(
+    State(app): State<AppState>,
+    Query(choice): Query<Choice>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    if let Some(redirect) = remember(choice, &uri) {
+        return Ok(redirect);
+    }
+    let prefs = Preferences::of(&headers);
+    let products = app.shop.products(None, MOST_PRODUCTS).await.ok();
+    let shown = |(product, stock)| StockView::of(product, stock);
+    let products = products.map(|products| products.into_iter().map(shown).collect());
+    page(&Store { t: prefs.messages(), prefs, products })
 }
 
 /// `/docs`: the API, rendered from its own document.

@@ -3,6 +3,7 @@
 pub mod chat;
 pub mod counters;
 pub mod demo;
+pub mod flash_sale;
 pub mod guard;
 pub mod health;
 pub mod home;
@@ -71,6 +72,7 @@ pub fn api() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("/api/overview", get(overview::overview)),
         ("/api/demo/cold_key", post(demo::cold_key)),
         ("/api/demo/killed_worker", get(killed_worker::show).post(killed_worker::start)),
+        ("/api/demo/flash_sale", get(flash_sale::show).post(flash_sale::start)),
         ("/healthz", get(health::alive)),
         ("/readyz", get(health::ready)),
         ("/metrics", get(metrics::render)),
@@ -82,6 +84,7 @@ fn pages() -> Vec<(&'static str, MethodRouter<AppState>)> {
     vec![
         ("/", get(home::home)),
         ("/chat", get(home::chat)),
+        ("/shop", get(home::shop)),
         ("/docs", get(home::docs)),
         ("/openapi.json", get(openapi::document)),
         ("/assets/{file}", get(home::asset)),

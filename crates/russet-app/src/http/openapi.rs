@@ -5,8 +5,8 @@ use serde::Serialize;
 use utoipa::{IntoResponses, OpenApi, ToSchema};
 
 use super::{
-    chat, counters, demo, health, killed_worker, leaderboard, metrics, overview, reservations,
-    stock, tasks, users, views, windows,
+    chat, counters, demo, flash_sale, health, killed_worker, leaderboard, metrics, overview,
+    reservations, stock, tasks, users, views, windows,
 };
 
 #[derive(OpenApi)]
@@ -28,6 +28,7 @@ use super::{
         chat::messages, chat::join,
         overview::overview,
         demo::cold_key, killed_worker::start, killed_worker::show,
+        flash_sale::start, flash_sale::show,
         health::alive, health::ready, metrics::render,
     ),
     tags(
@@ -36,7 +37,7 @@ use super::{
         (name = "shop", description = "Stock that adds up, and reservations that go back by themselves"),
         (name = "tasks", description = "Work for later, by whatever worker is free"),
         (name = "chat", description = "Rooms, live and kept"),
-        (name = "demonstration", description = "What the cache and the queue do, measured"),
+        (name = "demonstration", description = "What the cache, the queue and the shop do, measured"),
         (name = "operation", description = "Health and figures"),
     ),
 )]

@@ -93,7 +93,6 @@ pub struct Settled {
 
 /// A wish that cannot be fulfilled.
 #[derive(Debug, Serialize, ToSchema)]
-#[expect(dead_code, reason = "it describes what the error carries")]
 pub(super) struct InsufficientBody {
     /// What is wrong, for people.
     error: String,
@@ -105,7 +104,6 @@ pub(super) struct InsufficientBody {
 
 /// A reservation that has ended.
 #[derive(Debug, Serialize, ToSchema)]
-#[expect(dead_code, reason = "it describes what the error carries")]
 pub(super) struct EndedBody {
     /// What is wrong, for people.
     error: String,

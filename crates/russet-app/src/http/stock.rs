@@ -61,7 +61,6 @@ pub struct StockView {
 
 /// A total that cannot be.
 #[derive(Debug, Serialize, ToSchema)]
-#[expect(dead_code, reason = "it describes what the error carries")]
 pub(super) struct TooLowBody {
     /// What is wrong, for people.
     error: String,

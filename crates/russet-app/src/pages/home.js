@@ -119,14 +119,9 @@ lookup.querySelector("form").addEventListener("submit", async (event) => {
 const cold = byId("cold");
 const CALLERS = 1000;
 
-// The callers from one to another, as dots of an SVG path in rows of 50.
-const dots = (from, to) => {
-  let path = "";
-  for (let caller = from; caller < to; caller += 1) {
-    path += `M${(caller % 50) + 0.5} ${Math.floor(caller / 50) + 0.5}h0`;
-  }
-  return path;
-};
+// One of a thousand, as a dot of an SVG path in rows of 50.
+const dot = (nth) => `M${(nth % 50) + 0.5} ${Math.floor(nth / 50) + 0.5}h0`;
+const dots = (from, to) => Array.from({ length: to - from }, (_, nth) => dot(from + nth)).join("");
 
 const draw = (figure, queries, callers) => {
   figure.querySelector(".asked").setAttribute("d", dots(0, queries));
@@ -159,6 +154,53 @@ cold.querySelector("button").addEventListener("click", async ({ target: button }
     message.textContent = late > 0 ? cold.dataset.late.replace("{n}", numbers.format(late)) : "";
   } catch (error) {
     message.textContent = `${cold.dataset.failed} ${error.message}`;
+  }
+  button.disabled = false;
+});
+
+// ---- flash sale ----
+
+const sale = byId("sale");
+
+const showSale = ({ buyers, stock, bought, error }) => {
+  const states = new Map([...sale.querySelectorAll("[data-state]")].map((one) => [one.dataset.state, []]));
+  [...buyers].forEach((state, nth) => states.get(state).push(nth));
+  for (const [state, all] of states) {
+    sale.querySelector(`path.${state}`).setAttribute("d", all.map(dot).join(""));
+    sale.querySelector(`[data-state=${state}] strong`).textContent = numbers.format(all.length);
+  }
+  sale.querySelector(`[data-state=f]`).hidden = states.get("f").length === 0;
+  const write = (text, parameters) => Object.entries(parameters)
+    .reduce((said, [name, value]) => said.replace(`{${name}}`, numbers.format(value)), text);
+  if (stock) {
+    const { free, reserved, sold, total } = stock;
+    sale.querySelector(".sum").textContent = write(sale.dataset.sum, { free, reserved, sold, total });
+    sale.querySelector(".sold").setAttribute("width", (100 * sold) / total);
+    sale.querySelector(".reserved").setAttribute("x", (100 * sold) / total);
+    sale.querySelector(".reserved").setAttribute("width", (100 * reserved) / total);
+  }
+  sale.querySelector(".drawn").hidden = buyers.length === 0;
+  return write(sale.dataset.over, { bought, sold: stock?.sold ?? 0, cancelled: states.get("c").length, expired: states.get("e").length });
+};
+
+sale.querySelector("button").addEventListener("click", async ({ target: button }) => {
+  const message = sale.querySelector(".message");
+  button.disabled = true;
+  message.textContent = "";
+  try {
+    let { answer, body: now } = await post("/api/demo/flash_sale", {});
+    if (!answer.ok) throw new Error(now.error);
+    showSale(now);
+    while (now.phase === "open") {
+      await wait(100);
+      ({ body: now } = await send("/api/demo/flash_sale"));
+      message.textContent = "";
+      const over = showSale(now);
+      if (now.phase === "over") message.textContent = over;
+    }
+    if (now.error) throw new Error(now.error);
+  } catch (error) {
+    message.textContent = `${sale.dataset.failed} ${error.message}`;
   }
   button.disabled = false;
 });

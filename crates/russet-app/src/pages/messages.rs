@@ -25,12 +25,13 @@ catalogue! {
     skip: "Skip to the content", "跳到正文";
     home: "Home", "首页";
     chat: "Chat", "聊天";
+    shop: "Shop", "商店";
     docs: "API", "接口文档";
     other_language: "中文", "English";
     switch_theme: "Switch between light and dark", "切换浅色与深色";
     needs_script: "The buttons on this page need JavaScript; the figures do not.", "本页的按钮需要 JavaScript，数字则不需要。";
 
-    intro: "Users live in SQL and are read through a cache; page views, scores and tasks live in Redis. All of it runs here: try each of them below.", "用户存放在 SQL 中，经缓存读取；浏览量、分数和任务存放在 Redis 中。它们都在这里运行，下面逐一可试。";
+    intro: "Users live in SQL and are read through a cache; page views, scores, tasks and stock live in Redis. All of it runs here: try each of them below.", "用户存放在 SQL 中，经缓存读取；浏览量、分数、任务和库存存放在 Redis 中。它们都在这里运行，下面逐一可试。";
     running: "What runs here", "正在运行";
     program: "Program", "程序";
     server: "Redis server", "Redis 服务器";
@@ -88,6 +89,44 @@ catalogue! {
     kill_back: "{held} tasks were with the dead process; after {seconds} s the last of them was with another one. None is lost.", "已死进程手中有 {held} 个任务；{seconds} 秒后，最后一个也到了另一个进程手中，没有任务丢失。";
     kill_back_one: "One task was with the dead process; after {seconds} s it was with another one. None is lost.", "已死进程手中有 1 个任务；{seconds} 秒后到了另一个进程手中，没有任务丢失。";
     task: "Task", "任务";
+
+    sale: "Flash sale", "限时抢购";
+    sale_note: "A thousand buyers come for a hundred units at the same moment. Who gets one has two seconds to pay; some change their mind, some do not pay, and what they held goes to the next. Each dot is a buyer, each state the answer of a real call.", "一千个买家同时抢购一百件商品。抢到的人有两秒钟付款；有人反悔，有人不付款，他们占用的商品会回到库存，由下一个人得到。每个点是一个买家，每个状态都来自一次真实的调用。";
+    sale_run: "Open the sale", "开始抢购";
+    sale_waits: "waits", "等待";
+    sale_holds: "holds one", "占用一件";
+    sale_bought: "bought", "已购买";
+    sale_cancelled: "gave it back", "已退回";
+    sale_expired: "did not pay in time", "超时未付款";
+    sale_sold_out: "found all sold", "已售罄";
+    sale_failed: "got an error", "出错";
+    sale_sum: "{free} free + {reserved} reserved + {sold} sold = {total}", "可售 {free} + 占用 {reserved} + 已售 {sold} = {total}";
+    sale_over: "{bought} buyers were told that they have bought, and {sold} units are sold. {cancelled} gave theirs back and {expired} did not pay in time: others got those.", "{bought} 个买家得知购买成功，售出 {sold} 件。{cancelled} 人退回、{expired} 人超时未付款，那些商品都归了别人。";
+
+    shop_lead: "Reserving, paying and giving back are one atomic step each, without a lock. What nobody pays for is free again when its time ends.", "预订、付款和退回各是一个原子步骤，不需要锁。到期未付款的商品会自动回到库存。";
+    shop_products: "Products", "商品";
+    shop_product: "Product", "商品";
+    shop_free: "Free", "可售";
+    shop_reserved: "Reserved", "占用";
+    shop_sold: "Sold", "已售";
+    shop_total: "Total", "总数";
+    shop_quantity: "Quantity", "数量";
+    shop_reserve: "Reserve", "预订";
+    shop_name: "Your name", "你的名字";
+    shop_name_note: "Each name may have ten units of a product.", "每个名字最多拥有同一商品十件。";
+    shop_mine: "Your reservations", "你的预订";
+    shop_none: "You have reserved nothing yet.", "你还没有预订。";
+    shop_empty: "The shop has no products.", "商店里没有商品。";
+    shop_pay: "Pay", "付款";
+    shop_extend: "Five minutes more", "延长五分钟";
+    shop_cancel: "Give back", "退回";
+    shop_held: "{time} left", "剩余 {time}";
+    shop_is_sold: "bought", "已购买";
+    shop_is_cancelled: "given back", "已退回";
+    shop_is_expired: "its time has passed", "已过期";
+    shop_done: "Reserved: {quantity} × {product}", "已预订：{quantity} × {product}";
+    shop_available: "{n} could be had.", "还可预订 {n} 件。";
+    shop_needs_script: "Reserving needs JavaScript; the figures do not.", "预订需要 JavaScript，数字则不需要。";
 
     talk_lead: "Messages are kept in Redis and told to everybody who is here, whichever server process they are connected to.", "消息保存在 Redis 中，并告知在场的每个人，无论他们连接到哪个服务器进程。";
     talk_name: "Your name", "你的名字";

@@ -7,6 +7,7 @@ mod preferences;
 use askama::Template;
 
 use crate::http::overview::Overview;
+use crate::http::stock::StockView;
 use figures::{grouped, megabytes, points};
 use messages::Messages;
 pub use preferences::{Choice, Preferences, Theme};
@@ -35,6 +36,16 @@ pub(crate) struct Talk {
     pub(crate) prefs: Preferences,
 }
 
+/// `/shop`.
+#[derive(Template)]
+#[template(path = "shop.html")]
+pub(crate) struct Store {
+    pub(crate) t: &'static Messages,
+    pub(crate) prefs: Preferences,
+    /// What there is; nothing when Redis is away.
+    pub(crate) products: Option<Vec<StockView>>,
+}
+
 /// `/docs`.
 #[derive(Template)]
 #[template(path = "docs.html")]
@@ -51,6 +62,7 @@ pub(crate) fn asset(name: &str) -> Option<(&'static str, &'static str)> {
         "page.js" => (SCRIPT, include_str!("page.js")),
         "chat.js" => (SCRIPT, include_str!("chat.js")),
         "home.js" => (SCRIPT, include_str!("home.js")),
+        "shop.js" => (SCRIPT, include_str!("shop.js")),
         "docs.js" => (SCRIPT, include_str!("docs.js")),
         "apple.svg" => ("image/svg+xml", include_str!("apple.svg")),
         _ => return None,

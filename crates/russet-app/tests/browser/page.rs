@@ -140,6 +140,17 @@ impl Page {
         assert_ne!(self.text("#with .value").await, "", "{message}");
     }
 
+    /// Opens a flash sale, and waits until it is over.
+    pub async fn run_flash_sale(&self) {
+        self.click("#sale button").await;
+        // A few holds that nobody pays for, one after the other.
+        let done = "return !document.querySelector('#sale button').disabled";
+        eventually(4 * PATIENCE, async || {
+            if self.run(done).await { Ok(()) } else { Err(self.text("#sale").await) }
+        })
+        .await;
+    }
+
     /// Kills a worker, and waits until its tasks are done.
     pub async fn run_killed_worker(&self) {
         self.click("#kill button").await;

@@ -69,6 +69,18 @@ async fn everything_can_be_reached_and_used_by_keyboard() {
     press(&page, Key::Enter).await;
     page.shows("#chat .messages", |text| text.contains("Hello")).await;
 
+    page.go("/shop").await;
+    everything_is_reached(&page).await;
+    assert_eq!(page.run::<Vec<String>>(&nameless).await, [""; 0]);
+    page.fill("#buyer", "Ada").await;
+    page.run::<()>("document.querySelector('[data-product=cider] input').focus()").await;
+    press(&page, Key::Enter).await;
+    page.shows("#shop .mine", |text| text.contains("1 × cider")).await;
+    assert_eq!(page.run::<Vec<String>>(&nameless).await, [""; 0]);
+    page.run::<()>("document.querySelector('.mine button').focus()").await;
+    press(&page, Key::Enter).await;
+    page.shows("#shop .mine", |text| text.contains("bought")).await;
+
     page.go("/docs").await;
     page.until("document.querySelector('#operations details') !== null").await;
     page.run::<()>("document.querySelector('#operations details:nth-of-type(4) summary').focus()")
@@ -103,6 +115,8 @@ async fn the_figures_are_there_without_javascript() {
     }
     page.click("#language").await;
     page.shows("h1", |text| text == "Redis 之上的应用层").await;
+    page.go("/shop?lang=en").await;
+    assert_eq!(page.table("#shop .products").await[1], ["apple-pie", "5", "0", "0", "5", ""]);
     page.go("/docs").await;
     assert!(page.text("main").await.contains("/openapi.json"));
 }
@@ -139,6 +153,12 @@ async fn the_pages_load_nothing_from_elsewhere_and_the_browser_has_no_complaint(
     page.fill("#text", "Hello").await;
     page.click("#chat .say button").await;
     page.shows("#chat .messages", |text| text.contains("Hello")).await;
+    assert_eq!(strayed(&page).await, [""; 0]);
+
+    page.go("/shop").await;
+    page.fill("#buyer", "Ada").await;
+    page.click("[data-product=cider] button").await;
+    page.shows("#shop .mine", |text| text.contains("1 × cider")).await;
     assert_eq!(strayed(&page).await, [""; 0]);
 
     page.go("/docs").await;

@@ -42,6 +42,26 @@ async fn show_everything(page: &Page, path: &str) {
         page.shows("#chat .refused", |text| !text.is_empty()).await;
         return;
     }
+    if path == "/shop" {
+        page.fill("#buyer", &"W".repeat(40)).await;
+        page.run::<()>(
+            "for (const state of ['held', 'sold', 'cancelled', 'expired']) {
+                 showHold({ id: state, product: 'W'.repeat(256), quantity: 9007199254740992, state, left: 86400 });
+                 remember([state, ...remembered()]);
+             }
+             listMine();
+             failed({ message: 'W'.repeat(256), said: { available: 9007199254740992 } })",
+        )
+        .await;
+        return;
+    }
+    // Every state of a buyer at once.
+    page.run::<()>(
+        "showSale({ buyers: 'whbcesf'.repeat(150).slice(0, 1000), bought: 100, error: null,
+             stock: { free: 3e15, reserved: 3e15, sold: 3e15, total: 9e15 } });
+         sale.querySelector('.message').textContent = sale.dataset.over",
+    )
+    .await;
     // Every state of a killed worker's tasks at once.
     page.run::<()>(
         "const task = (state, attempts) => ({ state, attempts, by: null });
@@ -74,6 +94,9 @@ async fn fill_with_long_names(app: &App) {
             json!({ "player": format!("player{player}"), "score": -9_000_000_000_000_i64 });
         app.post("/api/leaderboard/update", points).await;
     }
+    for (product, total) in [("W".repeat(256), 1_u64 << 53), ("%E5%BE%88".repeat(80), 0)] {
+        app.put(&format!("/api/stock/{product}"), json!({ "total": total })).await;
+    }
     let user = json!({ "name": "W".repeat(100), "email": format!("{}@{}.com", "w".repeat(64), "w".repeat(60)) });
     app.put("/api/users/1", user).await;
 }
@@ -93,7 +116,7 @@ async fn nothing_scrolls_sideways_on_a_phone() {
     let Some((app, page)) = browser::open("/").await else { return };
     fill_with_long_names(&app).await;
     page.resize(PHONE, 1.0).await;
-    for path in ["/", "/chat", "/docs"] {
+    for path in ["/", "/chat", "/shop", "/docs"] {
         for language in ["en", "zh"] {
             page.go(&format!("{path}?lang={language}&theme=light")).await;
             show_everything(&page, path).await;
@@ -133,7 +156,7 @@ const CALM_DOWN: &str = "
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_text_has_a_contrast_of_at_least_4_5() {
     let Some((_app, page)) = browser::open("/").await else { return };
-    for path in ["/", "/chat", "/docs"] {
+    for path in ["/", "/chat", "/shop", "/docs"] {
         page.go(&format!("{path}?theme=light")).await;
         show_everything(&page, path).await;
         for theme in ["light", "dark"] {

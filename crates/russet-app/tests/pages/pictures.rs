@@ -36,7 +36,7 @@ async fn liven_up(app: &App) {
     }
 }
 
-/// Looks a user up twice and one that is unknown, lets the 1,000 callers go, and kills a worker.
+/// Looks a user up twice and one that is unknown, lets the 1,000 callers go, opens a sale, and kills a worker.
 async fn use_the_page(page: &Page, user: &str) {
     let unknown = format!("47{user}");
     for (count, id) in [user, user, &unknown].into_iter().enumerate() {
@@ -46,6 +46,7 @@ async fn use_the_page(page: &Page, user: &str) {
             .await;
     }
     page.run_cold_key().await;
+    page.run_flash_sale().await;
     page.run_killed_worker().await;
     page.run::<()>("document.activeElement.blur(); scrollTo(0, 0)").await;
 }

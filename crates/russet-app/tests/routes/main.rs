@@ -11,11 +11,14 @@
 mod support;
 
 mod chat;
+mod counters;
 mod document;
 mod errors;
 mod operation;
 mod pages;
 mod policies;
+mod requests;
+mod shop;
 mod statistics;
 mod tasks;
 mod users;

@@ -57,7 +57,7 @@ async fn a_players_name_is_shown_as_text_never_as_markup() {
 #[tokio::test]
 async fn pages_come_in_the_language_of_the_browser_or_of_the_visitors_choice() {
     let app = App::start().await;
-    for path in ["/", "/docs"] {
+    for path in ["/", "/shop", "/docs"] {
         assert!(
             page(&app, path, &[]).await.text().contains(r#"<html lang="en" data-theme="auto">"#)
         );
@@ -76,7 +76,7 @@ async fn pages_come_in_the_language_of_the_browser_or_of_the_visitors_choice() {
 #[tokio::test]
 async fn a_choice_is_remembered_and_leads_back_to_the_page() {
     let app = App::start().await;
-    for path in ["/", "/docs"] {
+    for path in ["/", "/shop", "/docs"] {
         let answer = app.get(&format!("{path}?lang=zh&theme=dark")).await;
         assert_eq!((answer.status.as_u16(), answer.header("location")), (303, path));
         let cookies: Vec<_> =
@@ -133,12 +133,14 @@ async fn pages_load_nothing_from_elsewhere_and_everything_they_load_is_there() {
             "/assets/docs.js",
             "/assets/home.js",
             "/assets/page.js",
+            "/assets/shop.js",
             "/assets/style.css",
             "/chat",
             "/docs",
             "/metrics",
             "/openapi.json",
             "/readyz",
+            "/shop",
         ]
     );
 }
@@ -160,4 +162,18 @@ async fn assets_have_their_types_and_others_do_not_exist() {
     for file in ["nothing.js", "home.html", "..%2fmod.rs", "%2e%2e", "style.css/"] {
         app.get(&format!("/assets/{file}")).await.error(404);
     }
+}
+
+#[tokio::test]
+async fn the_shop_shows_what_there_is_as_text() {
+    let app = App::start().await;
+    assert!(page(&app, "/shop", &[]).await.text().contains("The shop has no products."));
+    app.put("/api/stock/%3Cb%3Ecider", json!({"total": 1_234})).await.json();
+    let shop = page(&app, "/shop", &[("accept-language", "zh")]).await;
+    let html = shop.text();
+    assert!(
+        html.contains("1,234") && html.contains("商品") && !html.contains("<b>cider"),
+        "{html}"
+    );
+    assert_eq!(shop.header("cache-control"), "no-store");
 }

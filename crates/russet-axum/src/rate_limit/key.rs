@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::ConnectInfo;
+use axum::http::HeaderName;
 use axum::http::request::Parts;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
@@ -12,10 +13,11 @@ use futures_util::future::{BoxFuture, ready};
 use crate::ApiError;
 
 type Subject = Result<Option<String>, ApiError>;
+type Find = dyn Fn(&Parts) -> BoxFuture<'static, Subject> + Send + Sync;
 
 /// Gives the subject of a request, whose calls are counted together: 1 to 256 bytes, or none when it is not limited.
 #[derive(Clone)]
-pub struct Key(Arc<dyn Fn(&Parts) -> BoxFuture<'static, Subject> + Send + Sync>);
+pub struct Key(Arc<Find>);
 
 /// By the address of the client's side of the connection.
 ///
@@ -39,12 +41,8 @@ pub fn by_ip() -> Key {
 /// that leaving it out is no way around the limit.
 ///
 /// What the value is worth is not checked here: a client that can make up values has as many subjects.
-///
-/// # Panics
-/// When this is no name of a header.
 #[must_use]
-pub fn by_header(name: &'static str) -> Key {
-    let name = axum::http::HeaderName::from_static(name);
+pub fn by_header(name: HeaderName) -> Key {
     by(move |parts| {
         let value = parts.headers.get(&name).and_then(|value| value.to_str().ok());
         let value = value.filter(|value| value.len() < 256);

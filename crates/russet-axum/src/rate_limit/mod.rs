@@ -42,7 +42,7 @@ pub use key::{Key, by, by_async, by_header, by_ip};
 /// ```
 /// # use russet::testing::TestServer;
 /// use std::time::Duration;
-/// use axum::{Router, routing::get};
+/// use axum::{Router, http::HeaderName, routing::get};
 /// use russet::{Limit, RateLimiter, Russet, WhenAway};
 /// use russet_axum::rate_limit::{RateLimitLayer, by_header, by_ip};
 ///
@@ -59,7 +59,7 @@ pub use key::{Key, by, by_async, by_header, by_ip};
 ///
 /// let app: Router = Router::new()
 ///     .route("/", get(async || "hello"))
-///     .layer(RateLimitLayer::new(guests, by_ip()).and(keys, by_header("x-api-key")));
+///     .layer(RateLimitLayer::new(guests, by_ip()).and(keys, by_header(HeaderName::from_static("x-api-key"))));
 /// # drop(app);
 /// # Ok(()) }
 /// ```
