@@ -3,6 +3,7 @@
 mod cache;
 mod case;
 mod http;
+mod lock;
 mod queue;
 mod report;
 mod runner;
@@ -19,7 +20,7 @@ use case::Case;
 use runner::measure;
 
 /// The blocks that have cases, in the order in which they run.
-pub const BLOCKS: &[&str] = &["cache", "queue", "stats", "stock", "http"];
+pub const BLOCKS: &[&str] = &["cache", "queue", "lock", "stats", "stock", "http"];
 
 /// Measures the cases of one block, or of all, against a server of their own; of these only the one with this name, if
 /// there is a name. `next` hears what is done next.
@@ -57,6 +58,7 @@ async fn cases(block: &str, server: &TestServer, effort: Effort) -> Result<Vec<C
     match block {
         "cache" => cache::cases(server).await,
         "queue" => queue::cases(server, effort).await,
+        "lock" => lock::cases(server).await,
         "stats" => stats::cases(server).await,
         "stock" => stock::cases(server, effort).await,
         "http" => http::cases(server).await,
@@ -73,7 +75,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn every_case_runs_and_counts() -> Result<(), Failure> {
         let effort = Effort { rounds: 1, round: Duration::from_millis(20) };
-        for block in ["cache", "queue", "stock", "http"] {
+        for block in ["cache", "queue", "lock", "stock", "http"] {
             for one in run(Some(block), None, effort, |_| {}).await? {
                 // A hit in the process asks nobody.
                 let asks = if one.case == "hit_near" { 0.0 } else { 0.001 };
