@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use russet::{Counters, Inventory, Leaderboard, Queue, Russet, Worker};
+use russet::{
+    Counters, Inventory, Leaderboard, Limit, Queue, RateLimiter, Russet, WhenAway, Worker,
+};
 
 use crate::chat::Chat;
 use crate::db::Database;
@@ -36,6 +38,8 @@ pub struct AppState {
     pub worker: Option<Arc<Worker<Work>>>,
     /// The rooms to talk in.
     pub chat: Chat,
+    /// How often one may join a room, over all processes.
+    pub joins: RateLimiter,
     /// The demonstration of the cache on the home page.
     pub demo: Demo,
     /// The demonstration of the shop on the home page.
@@ -80,6 +84,10 @@ impl AppState {
             tasks: jobs::queue(&russet)?,
             worker: None,
             chat: Chat::new(&russet)?,
+            joins: RateLimiter::builder(&russet, "chat-joins")
+                .limit(Limit::gcra(120, Duration::from_secs(60)).burst(60))
+                .when_away(WhenAway::Allow)
+                .build()?,
             flash_sale: FlashSale::new(&russet)?,
             killed_worker: KilledWorker::new(&russet)?,
             demo: Demo::new(&russet, db.clone())?,

@@ -122,7 +122,9 @@ async fn run(command: &str) -> String {
 /// the cache still empty, as long as it is most of them.
 fn stable(text: &str) -> String {
     let mut text = text.to_owned();
-    for name in ["\"created_at\":", "\"request_id\":", "\"ms\":", "\"id\":\""] {
+    for name in
+        ["\"created_at\":", "\"request_id\":", "\"ms\":", "\"id\":\"", "\"until\":", "\"left\":"]
+    {
         text = masked(&text, name, |_| "…".to_owned());
     }
     masked(&text, "\"unprotected\":{\"sql_queries\":", |count| {

@@ -1,14 +1,16 @@
 //! `/api/chat/…`: the rooms' history, and the conversation over a WebSocket.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::{ConnectInfo, State};
 use axum::response::Response;
 use russet::{Event, MessageId, Subscription};
 use russet_axum::ApiError;
 use russet_axum::extract::{Json, Path, Query};
+use russet_axum::rate_limit::{Key, by};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use utoipa::IntoParams;
@@ -97,6 +99,17 @@ pub async fn messages(
     Ok(Json(app.chat.history(&room, limit, before).await?))
 }
 
+/// Those who join a room, by the address that they come from; all that have none are one.
+pub(super) fn who_joins() -> Key {
+    by(|parts| {
+        let path = parts.uri.path();
+        let room = path.strip_prefix("/api/chat/")?.strip_suffix("/ws")?;
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let is_room = !room.contains('/');
+        is_room.then(|| address.map_or_else(|| "-".to_owned(), |address| address.ip().to_string()))
+    })
+}
+
 /// Joins a room: a WebSocket.
 ///
 /// The client sends `{"text": "…"}`. The server sends `{"type": "history", "messages": […]}` at the beginning, `{"type":
@@ -108,6 +121,7 @@ pub async fn messages(
     responses(
         (status = 101, description = "The connection is a WebSocket from now on"),
         (status = 400, description = "Not a room, not a name, or not a request for a WebSocket", body = ErrorBody),
+        (status = 429, description = "This address joined too often: a burst of 60, and 120 a minute, over all processes", body = ErrorBody),
         (status = 503, description = "Redis is away, or there are too many conversations", body = ErrorBody),
     ))]
 pub async fn join(

@@ -23,19 +23,21 @@ pub mod windows;
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, get, post};
-use russet_axum::{error, panic, request_id};
+use russet_axum::{RateLimitLayer, error, panic, request_id};
 
 use crate::AppState;
 
 /// The application: every route, in the order of the request's way through the layers from the bottom up.
 pub fn app(state: AppState) -> Router {
     let mut router = Router::new();
+    let joins = RateLimitLayer::new(state.joins.clone(), chat::who_joins());
     for (path, methods) in api().into_iter().chain(pages()) {
         router = router.route(path, methods);
     }
     router
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
+        .layer(joins)
         .layer(from_fn(guard::refuse_other_sites))
         .layer(from_fn(panic::catch))
         .layer(from_fn(metrics::measure))

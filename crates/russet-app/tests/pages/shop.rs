@@ -53,10 +53,10 @@ async fn what_is_reserved_counts_down_and_is_paid_given_back_or_expired() {
     let id = app.state.shop.reservations(0, 1).await.unwrap().remove(0).id;
     // Somebody else makes it shorter; asked for more time, the page shows that, and then its end.
     let brief = std::time::Duration::from_millis(1);
-    app.state.shop.extend(&id, std::time::Duration::from_secs(60)).await.unwrap();
+    let _ = app.state.shop.extend(&id, std::time::Duration::from_secs(60)).await.unwrap();
     page.click(&mine(0, "button:nth-of-type(2)")).await;
     page.shows(&mine(0, ".how"), |text| text.starts_with("5:00") || text.starts_with("4:")).await;
-    app.state.shop.extend(&id, brief).await.unwrap();
+    let _ = app.state.shop.extend(&id, brief).await.unwrap();
     page.refresh().await.unwrap();
     page.shows(&mine(0, ".how"), |text| text == "its time has passed").await;
     // All of it is remembered over a reload, and so is the name.
@@ -121,7 +121,7 @@ async fn what_others_do_shows_by_itself_and_names_are_text() {
 
 #[tokio::test]
 async fn while_redis_is_away_the_shop_says_so_and_comes_back() {
-    let Some((mut app, page)) = browser::open("/shop").await else { return };
+    let Some((app, page)) = browser::open("/shop").await else { return };
     app.redis.kill().await.unwrap();
     page.shows(PRODUCTS, |text| text.ends_with("away")).await;
     page.go("/shop").await;

@@ -57,3 +57,27 @@ async fn odd_rooms_and_pages_are_refused() {
     let plain = app.get("/api/chat/lobby/ws?name=Ada").await.error(400);
     assert_eq!(plain, "this route speaks WebSocket only");
 }
+
+#[tokio::test]
+async fn who_joins_too_often_is_told_when_to_come_again_and_may_go_on_reading() {
+    let app = App::start().await;
+    let limits = async |answer: &crate::support::Answer| {
+        assert_eq!(answer.header("ratelimit-policy"), r#""chat-joins";q=60;w=30"#);
+        answer.header("ratelimit").to_owned()
+    };
+    let first = app.get("/api/chat/lobby/ws?name=Ada").await;
+    assert_eq!(limits(&first).await, r#""chat-joins";r=59;t=1"#);
+    // Two more are allowed each second, and this is faster.
+    let refused = loop {
+        let answer = app.get("/api/chat/another/ws?name=Ada").await;
+        if answer.status == 429 {
+            break answer;
+        }
+        answer.error(400);
+    };
+    refused.error(429);
+    assert!(limits(&refused).await.starts_with(r#""chat-joins";r=0;"#));
+    assert_eq!(refused.header("retry-after"), "1");
+    let history = app.get("/api/chat/lobby/messages").await;
+    assert_eq!((history.status.as_u16(), history.header("ratelimit")), (200, ""));
+}
