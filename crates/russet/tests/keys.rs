@@ -884,7 +884,8 @@ async fn heard_by(sessions: &Sessions, client: &Device, mut ended: mpsc::Receive
 }
 
 async fn every_call_of_the_window(russet: &Russet) {
-    let builder = SlidingWindow::builder(russet, "requests: a}{*").window(LONG);
+    let builder =
+        SlidingWindow::builder(russet, "requests: a}{*").window(LONG).metrics_label("label");
     let requests = builder.bucket(Duration::from_secs(1)).build().unwrap();
     requests.add(2).await.unwrap();
     assert_eq!(requests.count().await.unwrap(), 2);
@@ -904,6 +905,8 @@ async fn every_call_of_the_limiter(russet: &Russet) {
     assert!(api.reset("user: 1").await.unwrap());
     assert!(api.check("user: 1").cost(2).await.unwrap().is_allowed);
     assert_eq!(api.remaining("user: 1").await.unwrap(), 5);
+    assert_eq!((api.name().is_empty(), api.limits().is_empty()), (false, false));
+    assert!(api.limits().iter().all(|limit| limit.quota().0 > 0));
 }
 
 async fn every_call_of_the_pubsub(stage: &Stage, russet: &Russet, seen: &mut BTreeSet<String>) {

@@ -3,7 +3,7 @@
 -- ARGV[1] what is done is remembered for: ms   ARGV[2] request: id   ARGV[3] how: set or add   ARGV[4] product: name
 -- ARGV[5] units: integer
 -- returns: {"done" | "too_low" | "too_many", total, reserved, sold} as they are then | {"other", 0, 0, 0} the id is of another request
---   | {"more", 0, 0, 0} not now: more is due than one call returns; this one has returned some of it
+--   | {"more", total, reserved, sold} not now: more is due than one call returns; this one has returned some of it
 -- refuses: writes nothing for a request that was done before, for a total below what is reserved and sold (unless more is due),
 --   or above 2^53
 local keep, request = tonumber(ARGV[1]), 'change ' .. ARGV[2]
@@ -22,17 +22,17 @@ if ARGV[3] == 'add' then
   if total > room then return {'too_many', count.total, count.reserved, count.sold} end
   total = count.total + total
 end
-if total < bound then
-  if has_more then write_all() return {'more', 0, 0, 0} end
-  return {'too_low', count.total, count.reserved, count.sold}
+local fits = total >= bound
+if not fits and not has_more then return {'too_low', count.total, count.reserved, count.sold} end
+if fits then
+  count.total = total
+  changed[ARGV[4]] = count
+  lines[#lines + 1] = request
+  lines[#lines + 1] = string.format('V1 changed %s %s %s %.0f %.0f %.0f', ARGV[3], ARGV[4], ARGV[5], total, count.reserved, count.sold)
+  kept[#kept + 1] = now + keep
+  kept[#kept + 1] = request
 end
-count.total = total
-changed[ARGV[4]] = count
-lines[#lines + 1] = request
-lines[#lines + 1] = string.format('V1 changed %s %s %s %.0f %.0f %.0f', ARGV[3], ARGV[4], ARGV[5], total, count.reserved, count.sold)
-kept[#kept + 1] = now + keep
-kept[#kept + 1] = request
 
 write_all()
-redis.call('ZADD', products, 0, ARGV[4])
-return {'done', total, count.reserved, count.sold}
+if fits then redis.call('ZADD', products, 0, ARGV[4]) end
+return {fits and 'done' or 'more', count.total, count.reserved, count.sold}

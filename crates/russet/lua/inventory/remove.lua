@@ -7,13 +7,13 @@
 local _, has_more = expire(200, tonumber(ARGV[1]))
 local count = count_of(ARGV[2])
 if not count then return 0 end
-if count.reserved > 0 then
-  if has_more then write_all() return -2 end
-  return -1
-end
-changed[ARGV[2]] = nil
+local is_free = count.reserved == 0
+if not is_free and not has_more then return -1 end
+if is_free then changed[ARGV[2]] = nil end
 
 write_all()
-redis.call('HDEL', stock, ARGV[2])
-redis.call('ZREM', products, ARGV[2])
-return 1
+if is_free then
+  redis.call('HDEL', stock, ARGV[2])
+  redis.call('ZREM', products, ARGV[2])
+end
+return is_free and 1 or -2

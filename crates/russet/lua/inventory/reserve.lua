@@ -19,19 +19,21 @@ local _, has_more = expire(200, keep)
 local count = count_of(ARGV[3])
 local owner = most > 0 and owner_of(ARGV[3], ARGV[6])
 local allowed = owner and most - owner.held - owner.sold or quantity
-if quantity > math.min(allowed, free_of(count)) then
-  if has_more then write_all() return {'more', 0, 0} end
+local fits = quantity <= math.min(allowed, free_of(count))
+if not fits and not has_more then
   if quantity > allowed then return {'over', math.max(allowed, 0), 0} end
   return {'insufficient', free_of(count), 0}
 end
-count.reserved = count.reserved + quantity
-changed[ARGV[3]] = count
-if owner then owner.held = owner.held + quantity end
 local hold = {state = 'held', quantity = quantity, ms = now + ARGV[5], product = ARGV[3], user = ARGV[6],
   period = owner and tonumber(ARGV[8]) or 0}
-lines[#lines + 1] = ARGV[2]
-lines[#lines + 1] = line_of(hold)
+if fits then
+  count.reserved = count.reserved + quantity
+  changed[ARGV[3]] = count
+  if owner then owner.held = owner.held + quantity end
+  lines[#lines + 1] = ARGV[2]
+  lines[#lines + 1] = line_of(hold)
+end
 
 write_all()
-redis.call('ZADD', due, hold.ms, ARGV[2])
-return {'held', hold.ms, 1}
+if fits then redis.call('ZADD', due, hold.ms, ARGV[2]) end
+return fits and {'held', hold.ms, 1} or {'more', 0, 0}
