@@ -229,6 +229,9 @@ mod guide {
     mod scheduling {}
     #[doc = include_str!("../../../docs/guide/operations.md")]
     mod operations {}
+    #[cfg(feature = "session")]
+    #[doc = include_str!("../../../docs/guide/sessions.md")]
+    mod sessions {}
     #[cfg(feature = "pubsub")]
     #[doc = include_str!("../../../docs/guide/messaging.md")]
     mod messaging {}

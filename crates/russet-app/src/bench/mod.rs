@@ -7,6 +7,7 @@ mod lock;
 mod queue;
 mod report;
 mod runner;
+mod session;
 mod stats;
 mod stock;
 
@@ -20,7 +21,7 @@ use case::Case;
 use runner::measure;
 
 /// The blocks that have cases, in the order in which they run.
-pub const BLOCKS: &[&str] = &["cache", "queue", "lock", "stats", "stock", "http"];
+pub const BLOCKS: &[&str] = &["cache", "queue", "lock", "session", "stats", "stock", "http"];
 
 /// Measures the cases of one block, or of all, against a server of their own; of these only the one with this name, if
 /// there is a name. `next` hears what is done next.
@@ -59,6 +60,7 @@ async fn cases(block: &str, server: &TestServer, effort: Effort) -> Result<Vec<C
         "cache" => cache::cases(server).await,
         "queue" => queue::cases(server, effort).await,
         "lock" => lock::cases(server).await,
+        "session" => session::cases(server).await,
         "stats" => stats::cases(server).await,
         "stock" => stock::cases(server, effort).await,
         "http" => http::cases(server).await,
@@ -75,7 +77,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn every_case_runs_and_counts() -> Result<(), Failure> {
         let effort = Effort { rounds: 1, round: Duration::from_millis(20) };
-        for block in ["cache", "queue", "lock", "stock", "http"] {
+        for block in ["cache", "queue", "lock", "session", "stock", "http"] {
             for one in run(Some(block), None, effort, |_| {}).await? {
                 // A hit in the process asks nobody.
                 let asks = if one.case == "hit_near" { 0.0 } else { 0.001 };
