@@ -171,9 +171,9 @@ pub use lock::{
 };
 #[cfg(feature = "pubsub")]
 pub use pubsub::{
-    Acked, Callback, Event, Group, GroupOptions, GroupStats, History, Logged, MessageId, OnChannel,
-    Overflow, PubSub, PubSubBuilder, Published, Start, Subscription, Topic, TopicBuilder,
-    TopicDelivery, TopicStats,
+    Acked, Callback, Event, Everywhere, Group, GroupOptions, GroupStats, History, Logged,
+    MessageId, OnChannel, Overflow, PubSub, PubSubBuilder, Published, Sharded, Spread, Start,
+    Subscription, Topic, TopicBuilder, TopicDelivery, TopicStats,
 };
 #[cfg(feature = "queue")]
 pub use queue::{
