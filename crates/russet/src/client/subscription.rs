@@ -242,12 +242,10 @@ impl Messages {
         let all = [(name, names), (pattern, patterns)];
         let all = all.into_iter().filter(|(_, channels)| !channels.is_empty());
         let commands = all.map(|(name, channels)| command(name, &channels));
-        for refused in self.answers(commands.collect()).await? {
-            if let Some(error) = refused {
-                return Err(fault::not_connected(&self.server, &error.into()));
-            }
+        match self.answers(commands.collect()).await?.into_iter().flatten().next() {
+            None => Ok(()),
+            Some(refused) => Err(fault::not_connected(&self.server, &refused.into())),
         }
-        Ok(())
     }
 
     /// Sends commands that (un)subscribe, and tells which of them were refused, and why.
