@@ -69,7 +69,7 @@
 //!
 //! A [`Russet`] and all its clones share one multiplexed connection for calls. A second one, for messages, is opened when
 //! a block first waits for something, as a cache does for another process's load, or somebody subscribes. No call parks a connection, so two for
-//! each handle is all that a server's `maxclients` must allow.
+//! each handle is all that a server's `maxclients` must allow. Of the nodes of a Cluster, those of sharded channels have one more.
 //!
 //! # More
 //!
