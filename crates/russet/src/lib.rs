@@ -69,7 +69,7 @@
 //!
 //! A [`Russet`] and all its clones share one multiplexed connection for calls. A second one, for messages, is opened when
 //! a block first waits for something, as a cache does for another process's load, or somebody subscribes. No call parks a connection, so two for
-//! each handle is all that a server's `maxclients` must allow.
+//! each handle is all that a server's `maxclients` must allow. Of the nodes of a Cluster, those of sharded channels have one more.
 //!
 //! # More
 //!
@@ -171,9 +171,9 @@ pub use lock::{
 };
 #[cfg(feature = "pubsub")]
 pub use pubsub::{
-    Acked, Callback, Event, Group, GroupOptions, GroupStats, History, Logged, MessageId, OnChannel,
-    Overflow, PubSub, PubSubBuilder, Published, Start, Subscription, Topic, TopicBuilder,
-    TopicDelivery, TopicStats,
+    Acked, Callback, Event, Everywhere, Group, GroupOptions, GroupStats, History, Logged,
+    MessageId, OnChannel, Overflow, PubSub, PubSubBuilder, Published, Sharded, Spread, Start,
+    Subscription, Topic, TopicBuilder, TopicDelivery, TopicStats,
 };
 #[cfg(feature = "queue")]
 pub use queue::{

@@ -20,10 +20,10 @@ use std::time::{Duration, SystemTime};
 
 use russet::testing::eventually;
 use russet::{
-    BoxError, Cache, Counters, Device, Durability, Effects, Event, Granularity, Inventory,
+    BoxError, Cache, Counters, Device, Durability, Effects, Event, Granularity, Inventory, Json,
     Leaderboard, Limit, Loader, Lock, OnChannel, Peek, PubSub, Queue, RateLimit, RateLimiter,
-    ReentrantLock, Russet, Scheduler, Sessions, SlidingWindow, Sso, Start, Task, TaskContext,
-    TaskId, Topic, Worker, raw,
+    ReentrantLock, Russet, Scheduler, Sessions, Sharded, SlidingWindow, Sso, Start, Task,
+    TaskContext, TaskId, Topic, Worker, raw,
 };
 use support::{Ground, connect, patient, public_methods};
 
@@ -70,6 +70,7 @@ struct Blocks {
     window: SlidingWindow,
     limiter: RateLimiter,
     live: PubSub,
+    rooms: PubSub<Json, Sharded>,
     topic: Topic<u64>,
     queue: Queue,
     scheduler: Scheduler,
@@ -103,6 +104,7 @@ fn blocks(russet: Russet) -> Blocks {
             .build()
             .unwrap(),
         live: PubSub::new(&russet),
+        rooms: PubSub::builder(&russet).sharded().build().unwrap(),
         topic: Topic::builder(&russet, "orders").build().unwrap(),
         scheduler: Scheduler::new(&queue),
         queue,
@@ -115,8 +117,9 @@ fn blocks(russet: Russet) -> Blocks {
 /// Every public call that waits for something, by name. Each round takes keys of its own, so that misses stay misses.
 fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
     let Blocks { russet, durable, cache, counters, board, live, topic, queue, .. } = blocks;
-    let Blocks { shop, window, limiter, scheduler, lock, again, sessions, sso, client, .. } =
-        blocks;
+    let Blocks {
+        rooms, shop, window, limiter, scheduler, lock, again, sessions, sso, client, ..
+    } = blocks;
     let id: TaskId = "0000000000000000000000".parse().unwrap();
     let now = SystemTime::now();
     macro_rules! calls {
@@ -252,6 +255,8 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "limiter remaining": limiter.remaining("me"),
         "limiter reset": limiter.reset("me"),
         "live publish": live.publish("alerts", &1),
+        "rooms publish": rooms.publish("lobby", &1),
+        "rooms subscribe": rooms.subscribe::<u64>("lobby"),
         "live subscribe": live.subscribe::<u64>("alerts"),
         "live subscribe_like": live.subscribe_like::<u64>("al*"),
         "live on": live.on("alerts", async |_: Event<u64>| Ok(())),
@@ -469,9 +474,10 @@ async fn a_call_dropped_at_any_point_leaves_the_handle_in_step_and_nothing_behin
     eventually(LONG, async || {
         let Ground::One(server) = &server else { return Ok(()) };
         let channels = server.command(&["PUBSUB", "CHANNELS", "*{pubsub:*"]).await.unwrap();
+        let sharded = server.command(&["PUBSUB", "SHARDCHANNELS"]).await.unwrap();
         let patterns = server.command(&["PUBSUB", "NUMPAT"]).await.unwrap();
-        match (channels.texts().len(), patterns.int()) {
-            (0, Some(0)) => Ok(()),
+        match (channels.texts().len(), sharded.texts().len(), patterns.int()) {
+            (0, 0, Some(0)) => Ok(()),
             left => Err(format!("{left:?} are subscribed")),
         }
     })

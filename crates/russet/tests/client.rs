@@ -244,16 +244,20 @@ async fn a_single_caller_of_a_silent_server_is_soon_refused_at_once() -> Outcome
 async fn no_caller_gets_the_answer_of_another_one_that_was_cancelled() -> Outcome {
     let server = TestServer::start().await?;
     let proxy = Proxy::to(&server).await?;
-    let russet = through(&proxy).await?;
+    let builder = Russet::builder().url(proxy.url()).timeout(LONG).connect_timeout(LONG);
+    let russet = builder.connect().await?;
     proxy.delay(Duration::from_millis(10)).await?;
+    let mut cancelled = 0;
     for round in 0..50 {
         let (abandoned, expected) = (format!("abandoned {round}"), format!("expected {round}"));
         let words = ["ECHO", abandoned.as_str()];
         let gone = tokio::time::timeout(Duration::from_millis(5), raw::command(&russet, &words));
-        assert!(gone.await.is_err(), "the delay is longer than that");
+        // The delay is longer than that, but for a machine that does not get round to look.
+        cancelled += u32::from(gone.await.is_err());
         let answer = raw::command(&russet, &["ECHO", &expected]).await?;
         assert_eq!(answer.into_text(), Some(expected));
     }
+    assert!(cancelled > 0);
     Ok(())
 }
 

@@ -923,6 +923,12 @@ async fn every_call_of_the_pubsub(stage: &Stage, russet: &Russet, seen: &mut BTr
     assert!(alerts.is_live() && alerts.lag() == 0 && like.is_live());
     on.unwrap().stop().await;
     on_like.unwrap().stop().await;
+    let rooms = PubSub::builder(russet).sharded().build().unwrap();
+    let mut lobby: Subscription<u64> = rooms.subscribe("lobby: a}{*").await.unwrap();
+    let channels = stage.server.command(&["PUBSUB", "SHARDCHANNELS"]).await.unwrap();
+    assert_eq!(channels.texts(), ["russet:{pubsub:lobby%3A%20a%7D%7B%2A}:messages"]);
+    assert_eq!(rooms.publish("lobby: a}{*", &7).await.unwrap(), 1);
+    assert_eq!(lobby.next().await.unwrap().into_message(), Some(7));
 
     let orders = Topic::<u64>::builder(russet, "orders: a}{*")
         .codec(Json)

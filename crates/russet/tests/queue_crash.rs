@@ -10,7 +10,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use russet::testing::{TestServer, WorkerProcess, eventually, worker_env, worker_report};
@@ -100,49 +100,53 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
-/// `RUSSET_QUEUE_TASKS` and `RUSSET_QUEUE_KILLS` make it longer.
+/// `RUSSET_QUEUE_ROUNDS` makes it longer; `RUSSET_QUEUE_TASKS` and `RUSSET_QUEUE_KILLS`, which is the most, are those of a round.
 #[tokio::test]
 async fn killed_workers_lose_no_task_and_a_key_keeps_effects_single() {
-    let (tasks, kills) = (setting("RUSSET_QUEUE_TASKS", 10_000), setting("RUSSET_QUEUE_KILLS", 40));
     let mut random = support::random();
-    let server = TestServer::start().await.unwrap();
-    let russet = Russet::connect(&server.url()).await.unwrap();
-    let queue = queue(&russet);
-    let mut workers: Vec<_> = (0..3).map(|_| spawn(&server, "1")).collect();
-    for worker in &mut workers {
-        worker.line_starting("working").await.unwrap();
-    }
-    for (kill, n) in (0..kills).zip((0..tasks).step_by((tasks / kills) as usize)) {
-        let batch = (n..(n + tasks / kills).min(tasks)).map(|n| Number { n });
-        queue.enqueue_many(batch).await.unwrap();
-        // In the middle of the batch.
+    for round in 0..setting("RUSSET_QUEUE_ROUNDS", 5) {
+        let (tasks, most) =
+            (setting("RUSSET_QUEUE_TASKS", 10_000), setting("RUSSET_QUEUE_KILLS", 30));
+        let server = TestServer::start().await.unwrap();
+        let russet = Russet::connect(&server.url()).await.unwrap();
+        let queue = queue(&russet);
+        for n in (0..tasks).step_by(1_000) {
+            let batch = (n..(n + 1_000).min(tasks)).map(|n| Number { n });
+            queue.enqueue_many(batch).await.unwrap();
+        }
+        let mut workers: Vec<_> = (0..4).map(|_| (spawn(&server, "1"), false)).collect();
+        let (mut kills, started) = (0, Instant::now());
+        while kills < most && queue.counts().await.unwrap().completed < tasks {
+            tokio::time::sleep(Duration::from_millis(random.random_range(50..150))).await;
+            let (victim, works) = &mut workers[random.random_range(0..4)];
+            // One that has not begun has nothing to lose, and the loop would kill for ever where processes start slowly.
+            if !*works {
+                victim.line_starting("working").await.unwrap();
+            }
+            victim.kill().await.unwrap();
+            (*victim, *works) = (spawn(&server, "1"), false);
+            kills += 1;
+        }
+        assert!(kills > 0, "nobody was killed");
+        let last_kill = Instant::now();
         eventually(LONG, async || {
             let counts = queue.counts().await.unwrap();
-            if counts.running > 0 || counts.ready == 0 {
-                Ok(())
-            } else {
-                Err(format!("{counts:?}"))
-            }
+            if counts.completed == tasks { Ok(()) } else { Err(format!("{counts:?}")) }
         })
         .await;
-        let victim = random.random_range(0..workers.len());
-        workers[victim].kill().await.unwrap();
-        workers[victim] = spawn(&server, "1");
-        println!("kill {kill}: worker {victim}");
-    }
-    let tasks = tasks / kills * kills;
-    eventually(LONG, async || {
         let counts = queue.counts().await.unwrap();
-        if counts.completed == tasks { Ok(()) } else { Err(format!("{counts:?}")) }
-    })
-    .await;
-    let counts = queue.counts().await.unwrap();
-    let elsewhere = counts.ready + counts.running + counts.retrying + counts.scheduled;
-    assert_eq!((elsewhere, counts.dead, counts.completed), (0, 0, tasks));
-    let effects = server.command(&["HLEN", "effects"]).await.unwrap().int().unwrap();
-    let runs = server.command(&["GET", "runs"]).await.unwrap();
-    println!("{kills} kills: {effects} effects of {tasks} tasks, {:?} runs", runs.text());
-    assert_eq!(effects, tasks as i64);
+        let elsewhere = counts.ready + counts.running + counts.retrying + counts.scheduled;
+        assert_eq!((elsewhere, counts.dead, counts.completed), (0, 0, tasks));
+        let effects = server.command(&["HLEN", "effects"]).await.unwrap().int().unwrap();
+        let runs = server.command(&["GET", "runs"]).await.unwrap();
+        println!(
+            "round {round}: {kills} kills in {:?}, the last task done {:?} later; {effects} effects of {tasks} tasks, {:?} runs",
+            last_kill - started,
+            last_kill.elapsed(),
+            runs.text()
+        );
+        assert_eq!(effects, tasks as i64);
+    }
 }
 
 /// `RUSSET_QUEUE_STOPS` makes it longer.

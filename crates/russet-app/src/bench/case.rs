@@ -26,6 +26,8 @@ pub struct Case {
     pub round_trips: RoundTrips,
     /// Bytes that one more item takes in Redis, where items are what the case is about.
     pub bytes_per_item: Option<f64>,
+    /// Of how many operations the commands are told, by their names.
+    pub batch: Option<u32>,
 }
 
 /// The same end by the server's own commands, without what the block promises.
@@ -69,6 +71,7 @@ impl Case {
             floor: None,
             round_trips: RoundTrips::Metered,
             bytes_per_item: None,
+            batch: None,
         }
     }
 
@@ -109,6 +112,12 @@ impl Case {
 
     pub fn round_trips(mut self, round_trips: RoundTrips) -> Self {
         self.round_trips = round_trips;
+        self
+    }
+
+    /// The commands of so many operations are told below the table.
+    pub fn batch(mut self, operations: u32) -> Self {
+        self.batch = Some(operations);
         self
     }
 

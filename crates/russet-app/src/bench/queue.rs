@@ -193,6 +193,7 @@ fn enqueue_50(russet: &Russet, queue: &Queue, bytes: f64) -> Case {
         .before(clearing(russet))
         .floor("RPUSH of 50", pushing(russet, BATCH, 1))
         .bytes_per_item(bytes)
+        .batch(BATCH)
 }
 
 /// How tasks are worked off.
@@ -248,6 +249,7 @@ async fn work(
     let case = Case::new("queue", name, drain(&queue, worked))
         .drains(worked.tasks, before)
         .round_trips(RoundTrips::Proxied(proxy, drain(&elsewhere, worked)));
+    let case = if batch == 1 { case } else { case.batch(BATCH) };
     let floor = if batch == 1 { "LPOP" } else { "LPOP of 50" };
     Ok(case.draining_floor(floor, pushing(russet, BATCH, pushes), popping(russet, batch, pops)))
 }
@@ -337,7 +339,7 @@ async fn life_50(russet: &Russet) -> Result<Case, Failure> {
             pop.run(number).await
         }
     });
-    let case = Case::new("queue", "life_50", ours).callers(16, BATCH);
+    let case = Case::new("queue", "life_50", ours).callers(16, BATCH).batch(BATCH);
     Ok(case.floor("RPUSH of 50, LPOP of 50", floor))
 }
 

@@ -33,6 +33,18 @@ pub struct Measured {
     /// The floor's commands, for the table.
     #[serde(skip)]
     pub floor: Option<&'static str>,
+    /// What the server ran for a batch, for the lines below the table.
+    #[serde(skip)]
+    pub batch: Option<Batch>,
+}
+
+/// The commands of a batch of operations.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// How many operations are in a batch.
+    pub operations: u32,
+    /// How often each command ran, those inside scripts included, the most frequent first.
+    pub commands: Vec<(String, f64)>,
 }
 
 /// How far the rounds lie apart, in operations a second.
@@ -83,6 +95,15 @@ pub fn table(measured: &[Measured]) -> String {
             one.floor.unwrap_or("-")
         );
     }
+    for (one, batch) in measured.iter().filter_map(|one| Some((one, one.batch.as_ref()?))) {
+        let commands = batch.commands.iter().map(|(name, times)| format!("{name} {times:.2}"));
+        let commands = commands.collect::<Vec<_>>().join(", ");
+        let _ = writeln!(
+            text,
+            "\n{}, the commands of {} as the server counted them: {commands}",
+            one.case, batch.operations
+        );
+    }
     text
 }
 
@@ -105,10 +126,18 @@ mod tests {
             floor_ratio: Some(0.9),
             spread: Spread { slowest: 1.0, fastest: 1.0 },
             floor: Some("GET"),
+            batch: Some(Batch {
+                operations: 50,
+                commands: vec![("rpush".to_owned(), 2.0), ("evalsha".to_owned(), 1.0)],
+            }),
         };
         let json = serde_json::to_string(&measured).unwrap();
         let expected = r#"{"block":"cache","case":"hit","ops_per_s":1.0,"p50_us":2.0,"p99_us":3.0,"server_cpu_us_per_op":4.0,"commands_per_op":5.0,"round_trips_per_op":6.0,"bytes_per_item":null,"floor_ratio":0.9}"#;
         assert_eq!(json, expected);
-        assert!(table(&[measured]).contains("GET"));
+        let table = table(&[measured]);
+        assert!(table.contains("GET"));
+        let told =
+            "\nhit, the commands of 50 as the server counted them: rpush 2.00, evalsha 1.00\n";
+        assert!(table.ends_with(told), "{table}");
     }
 }

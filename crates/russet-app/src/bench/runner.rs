@@ -1,6 +1,7 @@
 //! Rounds, medians, and the server's own accounting.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -9,7 +10,7 @@ use russet::{metered, testing::TestServer};
 
 use super::{
     case::{Case, Floor, RoundTrips, Took, Work},
-    report::{Measured, Spread},
+    report::{Batch, Measured, Spread},
 };
 use crate::Failure;
 
@@ -34,8 +35,12 @@ struct Round {
     p50_us: f64,
     p99_us: f64,
     server_cpu_us: f64,
-    commands: f64,
+    /// For an operation, by their names.
+    commands: Commands,
 }
+
+/// How often each command ran.
+type Commands = BTreeMap<String, f64>;
 
 /// Measures one case: a warm-up, then the rounds; each figure is the median of the rounds.
 ///
@@ -73,7 +78,7 @@ pub(super) async fn measure(
         p50_us: figure(|round| round.p50_us),
         p99_us: figure(|round| round.p99_us),
         server_cpu_us_per_op: figure(|round| round.server_cpu_us),
-        commands_per_op: figure(|round| round.commands),
+        commands_per_op: figure(|round| round.commands.values().sum()),
         round_trips_per_op: round_trips,
         bytes_per_item: case.bytes_per_item,
         // Round by round, since the machine's speed drifts.
@@ -86,7 +91,20 @@ pub(super) async fn measure(
             fastest: rates().fold(0.0, f64::max),
         },
         floor: case.floor.as_ref().map(|floor| floor.commands),
+        batch: case.batch.map(|operations| batch(operations, &ours)),
     })
+}
+
+/// Each command's median over the rounds, for so many operations; those that nearly no batch needs are left out.
+fn batch(operations: u32, rounds: &[Round]) -> Batch {
+    let names: BTreeSet<_> = rounds.iter().flat_map(|round| round.commands.keys()).collect();
+    let of = |name: &str, round: &Round| round.commands.get(name).copied().unwrap_or_default();
+    let times =
+        |name: &str| median(rounds.iter().map(|round| of(name, round))) * f64::from(operations);
+    let mut commands: Vec<_> = names.into_iter().map(|name| (name.clone(), times(name))).collect();
+    commands.retain(|(_, times)| *times >= 0.005);
+    commands.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    Batch { operations, commands }
 }
 
 async fn round(
@@ -140,7 +158,7 @@ async fn round(
         p50_us: quantile(0.5),
         p99_us: quantile(0.99),
         server_cpu_us: (server.cpu_micros().await? - cpu) as f64 / done,
-        commands: (self::commands(server).await? - commands) as f64 / done,
+        commands: since(&commands, self::commands(server).await?, done),
     })
 }
 
@@ -175,14 +193,22 @@ async fn count_round_trips(case: &Case) -> Result<f64, Failure> {
 }
 
 /// All commands that the server has run, those inside scripts included, those of the accounting itself left out.
-async fn commands(server: &TestServer) -> Result<u64, Failure> {
+async fn commands(server: &TestServer) -> Result<Commands, Failure> {
     let reply = server.command(&["INFO", "commandstats"]).await?;
     let calls = |line: &str| {
         let (name, fields) = line.strip_prefix("cmdstat_")?.split_once(':')?;
         let calls = fields.strip_prefix("calls=")?.split(',').next()?;
-        calls.parse::<u64>().ok().filter(|_| name != "info")
+        Some((name.to_owned(), calls.parse().ok()?)).filter(|_| name != "info")
     };
-    Ok(reply.text().unwrap_or_default().lines().filter_map(calls).sum())
+    Ok(reply.text().unwrap_or_default().lines().filter_map(calls).collect())
+}
+
+/// What has run since, for each of so many operations.
+fn since(before: &Commands, mut now: Commands, operations: f64) -> Commands {
+    for (name, times) in &mut now {
+        *times = (*times - before.get(name).copied().unwrap_or_default()) / operations;
+    }
+    now
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
@@ -219,11 +245,16 @@ mod tests {
                 }
             })
         };
-        let case = Case::new("ground", "ping", raw("PING")).floor("TIME", raw("TIME"));
+        let case = Case::new("ground", "ping", raw("PING")).floor("TIME", raw("TIME")).batch(50);
         let effort = Effort { rounds: 3, round: Duration::from_millis(50) };
         let measured = measure(&server, &case, effort).await?;
         assert_eq!(measured.round_trips_per_op, 1.0);
         assert!((0.9..1.1).contains(&measured.commands_per_op), "{measured:?}");
+        let batch = measured.batch.clone().ok_or("no batch")?;
+        // The floor's are not among them.
+        let (name, times) = &batch.commands[0];
+        assert!(name == "ping" && (45.0..55.0).contains(times), "{batch:?}");
+        assert!(!batch.commands.iter().any(|(name, _)| name == "time"), "{batch:?}");
         assert!(measured.ops_per_s > 0.0 && measured.server_cpu_us_per_op > 0.0, "{measured:?}");
         assert!(measured.p50_us <= measured.p99_us, "{measured:?}");
         assert!(measured.floor_ratio.is_some_and(|ratio| ratio > 0.1), "{measured:?}");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use russet::{Registered, Scheduler, Timetable};
+use russet::{Missed, Registered, Scheduler, Timetable};
 
 use super::Checked;
 
@@ -29,6 +29,8 @@ pub struct Recurs {
     pub priority: u8,
     /// Up to how much later each one comes.
     pub jitter: Duration,
+    /// What becomes of those for which nobody was there.
+    pub missed: Missed,
     /// Whether one is left out while an earlier one waits or runs.
     pub is_alone: bool,
 }
@@ -57,6 +59,7 @@ pub(super) async fn register<T: Checked>(
         Times::Cron { expression, zone } => scheduler.cron(name, expression, zone, job),
         Times::Every(interval) => scheduler.every(name, *interval, job),
     };
-    let call = call.priority(recurs.priority).jitter(recurs.jitter).max_attempts(T::ATTEMPTS);
+    let call = call.priority(recurs.priority).jitter(recurs.jitter).missed(recurs.missed);
+    let call = call.max_attempts(T::ATTEMPTS);
     if recurs.is_alone { call.alone().await } else { call.await }
 }

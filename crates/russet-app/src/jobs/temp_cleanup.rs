@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use russet::{Error, ErrorKind, Queue, Scheduler};
+use russet::{Error, ErrorKind, Missed, Queue, Scheduler};
 
 use super::{CleanupTempFiles, Job, Recurs, Times};
 
@@ -34,8 +34,13 @@ async fn register(queue: &Queue, times: Option<&Times>) -> Result<(), Error> {
     let Some(times) = times else {
         return scheduler.remove(TEMP_CLEANUP).await.map(drop);
     };
-    let recurs =
-        Recurs { times: times.clone(), priority: 0, jitter: Duration::ZERO, is_alone: true };
+    let recurs = Recurs {
+        times: times.clone(),
+        priority: 0,
+        jitter: Duration::ZERO,
+        missed: Missed::default(),
+        is_alone: true,
+    };
     let job = Job::CleanupTempFiles(CleanupTempFiles::default());
     job.recur(&scheduler, TEMP_CLEANUP, &recurs).await.map(drop)
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use russet::testing::{TestServer, WorkerProcess, eventually};
-use russet::{Queue, Russet};
+use russet::{Queue, Russet, Settled};
 use russet_app::jobs::QUEUE;
 use serde_json::{Value, json};
 
@@ -158,6 +158,53 @@ async fn a_task_for_later_is_added_listed_and_cancelled_by_its_id() {
 }
 
 #[tokio::test]
+async fn what_recurs_is_paused_and_goes_on_and_says_what_it_does_about_missed_times() {
+    let stage = stage().await;
+    let words = ["add", QUEUE, "send_email", MAIL, "--every", "1h", "--name", "mail"];
+    let recurring = async || stage.json(&["ls", QUEUE]).await["recurring"][0].clone();
+    for (policy, told) in [("all:3", "all:3"), ("skip:2m", "skip:120s"), ("once", "once")] {
+        stage.json(&[&words[..], &["--missed", policy]].concat()).await;
+        assert_eq!(recurring().await["missed"], told);
+    }
+    let next = recurring().await["next"].clone();
+    let said = |state, is_new| json!({"what": "recurring", "name": "mail", "state": state, "is_new": is_new});
+    assert_eq!(stage.json(&["pause", QUEUE, "mail"]).await, said("paused", true));
+    assert_eq!(stage.json(&["pause", QUEUE, "mail"]).await, said("paused", false));
+    assert_eq!(recurring().await["next"], Value::Null);
+    assert!(stage.text(&["ls", QUEUE]).await.contains("paused"));
+    assert_eq!(stage.text(&["resume", QUEUE, "mail"]).await, "resumed");
+    assert_eq!(stage.text(&["resume", QUEUE, "mail"]).await, "resumed (it was so before)");
+    // An hour is longer than this test, unless it began at the end of one.
+    assert!(recurring().await["next"].as_f64() >= next.as_f64(), "{next}");
+    for verb in ["pause", "resume"] {
+        let (code, output) = stage.run(&[verb, QUEUE, "other"]).await;
+        assert_eq!((code, output.trim()), (3, "there is no such task: other"));
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_waits_has_another_time_and_one_that_does_not_has_none() {
+    let stage = stage().await;
+    let put = stage.json(&["add", QUEUE, "send_email", MAIL, "--after", "1h"]).await;
+    let id = put["id"].as_str().unwrap();
+    let done = json!({"what": "task", "state": "scheduled"});
+    let at = ["reschedule", QUEUE, id, "--at", "2099-12-24T18:00:00+08:00"];
+    assert_eq!(stage.json(&at).await, done);
+    assert_eq!(stage.json(&["ls", QUEUE]).await["tasks"][0]["at"], json!(4_101_789_600.0));
+    assert_eq!(stage.json(&["reschedule", QUEUE, id, "--after", "0"]).await, done);
+    let taken = stage.queue().await.receive(Duration::from_secs(9)).await.unwrap().unwrap();
+    assert_eq!(taken.id().to_string(), id);
+    let (code, output) = stage.run(&["reschedule", QUEUE, id, "--after", "1m"]).await;
+    assert_eq!((code, output.trim()), (3, "too late: it runs"));
+    let (code, output) = stage.run(&["reschedule", QUEUE, id, "--after", "1m", "--json"]).await;
+    let json: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!((code, &json["state"]), (3, &json!("running")));
+    assert_eq!(taken.ack().await.unwrap(), Settled::Done);
+    let (code, output) = stage.run(&["reschedule", QUEUE, id, "--after", "1m"]).await;
+    assert_eq!((code, output.trim()), (3, format!("there is no such task: {id}").as_str()));
+}
+
+#[tokio::test]
 async fn wrong_usage_is_2_and_a_server_that_is_away_is_1() {
     let stage = stage().await;
     let long = "x".repeat(257);
@@ -176,6 +223,13 @@ async fn wrong_usage_is_2_and_a_server_that_is_away_is_1() {
         &["add", QUEUE, "cleanup_temp_files", "--at", "tomorrow"],
         &["add", QUEUE, "cleanup_temp_files", r#"{"directory": "../uploads"}"#, "--cron", "@daily"],
         &["add", QUEUE, "send_sms", "--cron", "@daily"],
+        &["add", QUEUE, "cleanup_temp_files", "--every", "1h", "--missed", "all:0"],
+        &["add", QUEUE, "cleanup_temp_files", "--every", "1h", "--missed", "skip"],
+        &["add", QUEUE, "cleanup_temp_files", "--after", "1h", "--missed", "all:2"],
+        &["pause", QUEUE],
+        &["reschedule", QUEUE, "0NslGn9JKMUnRy1vGCOc30"],
+        &["reschedule", QUEUE, "0NslGn9JKMUnRy1vGCOc30", "--after", "1h", "--at", "1798106400"],
+        &["reschedule", QUEUE, "mail", "--after", "1h"],
     ] {
         let (code, output) = stage.run(words).await;
         assert_eq!(code, 2, "{words:?}: {output}");

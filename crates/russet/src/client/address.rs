@@ -24,6 +24,12 @@ impl Address {
         Some(Self::beside(node, host, port.parse().ok()?))
     }
 
+    /// The slot and the node that this one names in `MOVED` and `ASK`.
+    pub(super) fn redirected(node: &Address, details: &str) -> Option<(u16, Self)> {
+        let (slot, address) = details.split_once(' ')?;
+        Some((slot.parse().ok()?, Self::named_by(node, address)?))
+    }
+
     /// As [`named_by`](Self::named_by), in two parts.
     pub(super) fn beside(node: &Address, host: &str, port: u16) -> Self {
         let host = match host.trim_matches(['[', ']']) {

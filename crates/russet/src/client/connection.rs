@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use futures_util::future::{BoxFuture, FutureExt};
 use redis::{
     AsyncConnectionConfig, Pipeline, RedisConnectionInfo, RedisResult, Value,
-    aio::{MultiplexedConnection, PubSub},
+    aio::MultiplexedConnection,
 };
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -15,6 +15,7 @@ use super::{
     dial::dial,
     fault,
     places::{Place, Target},
+    replies::Replies,
     settings::Settings,
     tls::Tls,
 };
@@ -132,17 +133,17 @@ impl Aside {
     }
 }
 
-/// Opens the kind of connection that only receives messages.
+/// Opens the kind of connection that receives messages and nothing else.
 pub(super) async fn open_subscription(
     settings: &Settings,
     target: &Target,
-) -> Result<(PubSub, Place)> {
+) -> Result<(Replies, Place)> {
     within(settings, target, async {
         let place = target.place().await?;
         let failed = |error| fault::not_connected(&place.address, &error);
         let stream = dial(&place.address, settings.tls.as_ref()).await;
         let stream = stream.map_err(|error| failed(error.into()))?;
-        Ok((PubSub::new(&settings.login, stream).await.map_err(failed)?, place))
+        Ok((Replies::open(stream, &settings.login).await.map_err(failed)?, place))
     })
     .await
 }

@@ -18,6 +18,7 @@ mod meter;
 mod objects;
 mod places;
 pub mod raw;
+mod replies;
 mod router;
 mod send;
 mod sentinel;
@@ -44,7 +45,7 @@ pub use durability::{Durability, Reached};
 pub use health::Health;
 pub use meter::{Sent, metered};
 pub(crate) use send::FromReply;
-pub(crate) use subscription::{Channels, Message, Messages, Subscription};
+pub(crate) use subscription::{Channels, Message, Messages, News, Placed, Post, Subscription};
 
 use crate::{
     clock::ServerClock, error::Result, id::Id, keys::Namespace, listen::Listeners, wake::Inbox,

@@ -264,8 +264,7 @@ impl Router {
 
 /// The slot and the node that `MOVED` and `ASK` name.
 fn named(link: &Link, error: &ServerError) -> Option<(u16, Address)> {
-    let (slot, address) = error.details()?.split_once(' ')?;
-    Some((slot.parse().ok()?, Address::named_by(link.target().address()?, address)?))
+    Address::redirected(link.target().address()?, error.details()?)
 }
 
 fn lock(links: &Mutex<Links>) -> MutexGuard<'_, Links> {

@@ -1,4 +1,12 @@
-use super::{MAX_MESSAGE, event::Overflow, feed::Bounds, live::PubSub};
+use std::marker::PhantomData;
+
+use super::{
+    MAX_MESSAGE,
+    event::Overflow,
+    feed::Bounds,
+    live::PubSub,
+    spread::{Everywhere, Sharded, Spread},
+};
 use crate::{
     client::Russet,
     codec::{Codec, Json},
@@ -19,11 +27,12 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct PubSubBuilder<C = Json> {
+pub struct PubSubBuilder<C = Json, S = Everywhere> {
     russet: Russet,
     codec: C,
     bounds: Bounds,
     max_message_bytes: usize,
+    spread: PhantomData<S>,
 }
 
 /// The buffer of a subscriber, unless set.
@@ -34,7 +43,8 @@ impl PubSubBuilder {
     pub(super) fn new(russet: &Russet) -> Self {
         let bounds =
             Bounds { messages: BUFFER, bytes: BUFFER_BYTES, overflow: Overflow::default() };
-        Self { russet: russet.clone(), codec: Json, bounds, max_message_bytes: MAX_MESSAGE }
+        let max_message_bytes = MAX_MESSAGE;
+        Self { russet: russet.clone(), codec: Json, bounds, max_message_bytes, spread: PhantomData }
     }
 
     /// The handle without any other setting.
@@ -43,11 +53,41 @@ impl PubSubBuilder {
     }
 }
 
-impl<C: Codec> PubSubBuilder<C> {
+impl<C: Codec, S: Spread> PubSubBuilder<C, S> {
     /// How messages become bytes. [`Json`] unless set.
-    pub fn codec<D: Codec>(self, codec: D) -> PubSubBuilder<D> {
-        let Self { russet, bounds, max_message_bytes, .. } = self;
-        PubSubBuilder { russet, codec, bounds, max_message_bytes }
+    pub fn codec<D: Codec>(self, codec: D) -> PubSubBuilder<D, S> {
+        let Self { russet, bounds, max_message_bytes, spread, .. } = self;
+        PubSubBuilder { russet, codec, bounds, max_message_bytes, spread }
+    }
+
+    /// Sends each message to the node of its channel's slot alone, and listens there: the nodes of a Cluster pass every other
+    /// message on to all of them, whoever listens. There are no patterns then, and these channels are not those of other
+    /// handles with the same names. A process has a connection for messages at each node that it listens to.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// use russet::PubSub;
+    ///
+    /// let rooms = PubSub::builder(&russet).sharded().build()?;
+    /// let mut lobby = rooms.subscribe::<String>("lobby").await?;
+    /// assert_eq!(rooms.publish("lobby", "hello").await?, 1);
+    /// assert_eq!(lobby.next().await.and_then(russet::Event::into_message).as_deref(), Some("hello"));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// A pattern does not compile:
+    ///
+    /// ```compile_fail,E0599
+    /// # async fn refused(russet: russet::Russet) -> russet::Result<()> {
+    /// let rooms = russet::PubSub::builder(&russet).sharded().build()?;
+    /// rooms.subscribe_like::<String>("lo*").await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn sharded(self) -> PubSubBuilder<C, Sharded> {
+        let Self { russet, codec, bounds, max_message_bytes, .. } = self;
+        PubSubBuilder { russet, codec, bounds, max_message_bytes, spread: PhantomData }
     }
 
     /// How many messages are kept for each subscriber until it reads them, 1 to 1,000,000. 1,024 unless set.
@@ -79,7 +119,7 @@ impl<C: Codec> PubSubBuilder<C> {
     /// # Errors
     /// `Invalid` for a buffer of no messages, more than 1,000,000 or no bytes, or a message size outside of 1 byte to 512
     /// MiB.
-    pub fn build(self) -> Result<PubSub<C>> {
+    pub fn build(self) -> Result<PubSub<C, S>> {
         let Bounds { messages, bytes, .. } = self.bounds;
         if !(1..=1_000_000).contains(&messages) || bytes == 0 {
             return Err(Error::invalid(format_args!(

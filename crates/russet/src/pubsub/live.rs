@@ -1,4 +1,4 @@
-use std::{fmt, future::Future, sync::Arc};
+use std::{fmt, future::Future, marker::PhantomData, sync::Arc};
 
 use metrics::Counter;
 use serde::{Serialize, de::DeserializeOwned};
@@ -10,6 +10,7 @@ use super::{
     feed::{Bounds, feed},
     pattern::Pattern,
     record::encoded,
+    spread::{Everywhere, Spread},
     subscription::{Decode, Subscription},
 };
 use crate::{
@@ -47,9 +48,9 @@ use crate::{
 /// }
 /// # Ok(()) }
 /// ```
-#[derive(Clone)]
-pub struct PubSub<C = Json> {
+pub struct PubSub<C = Json, S = Everywhere> {
     inner: Arc<Inner<C>>,
+    spread: PhantomData<S>,
 }
 
 struct Inner<C> {
@@ -72,7 +73,7 @@ impl PubSub {
     }
 }
 
-impl<C: Codec> PubSub<C> {
+impl<C: Codec, S: Spread> PubSub<C, S> {
     pub(super) fn new_with(
         russet: Russet,
         codec: C,
@@ -80,13 +81,15 @@ impl<C: Codec> PubSub<C> {
         max_message_bytes: usize,
     ) -> Self {
         let published = metrics::counter!("russet_pubsub_published_total");
-        Self { inner: Arc::new(Inner { russet, codec, bounds, max_message_bytes, published }) }
+        let inner = Inner { russet, codec, bounds, max_message_bytes, published };
+        Self { inner: Arc::new(inner), spread: PhantomData }
     }
 
     /// Sends a message to everybody who is subscribed, and tells how many connections that were.
     ///
     /// The number counts the connections to the server that was asked: one for each process, however many subscriptions
-    /// it has, and on a Cluster those to one node only. So 0 means that nobody was there on a single server only.
+    /// it has, and on a Cluster those to one node only. So 0 means that nobody was there on a single server only, or when the
+    /// handle is [sharded](PubSubBuilder::sharded): then the node that was asked is the one where everybody listens.
     ///
     /// # Errors
     /// `Invalid`, and nothing is sent, when the channel's name is not 1 to 256 bytes long or the message too large; `Codec`
@@ -98,7 +101,8 @@ impl<C: Codec> PubSub<C> {
         let (slot, part) = keys::messages(russet.names(), channel)?;
         let payload = encoded(codec, slot.object(), &message, *max_message_bytes)?;
         published.increment(1);
-        russet.run(Call::write("PUBLISH", &slot).key(&part).arg(payload)).await
+        let command = if S::IS_SHARDED { "SPUBLISH" } else { "PUBLISH" };
+        russet.run(Call::write(command, &slot).key(&part).arg(payload)).await
     }
 
     /// Subscribes to a channel. When it returns, everything that is published from now on is heard, until the next
@@ -119,9 +123,45 @@ impl<C: Codec> PubSub<C> {
         let decode: Decode<T> = Arc::new(move |_, payload| {
             codec.decode(payload).map_err(|why| Error::codec(&object, why))
         });
-        self.listen(Channels::One(slot.key(&part)), None, slot.object(), decode).await
+        let name = slot.key(&part);
+        let channel = if S::IS_SHARDED { Channels::Sharded(name) } else { Channels::One(name) };
+        self.listen(channel, None, slot.object(), decode).await
     }
 
+    /// Calls a function for everything that happens on a channel, one event after the other, until the [`Callback`] is
+    /// dropped.
+    ///
+    /// Any number of callbacks may be there for one channel. One that fails or panics is logged and counted, and goes on with
+    /// the next event; the others do not notice, nor do they wait for a slow one.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn on<T, F, R>(&self, channel: &str, callback: F) -> Result<Callback>
+    where
+        T: DeserializeOwned + Send + 'static,
+        F: Fn(Event<T>) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        let subscription = self.subscribe(channel).await?;
+        Ok(Callback::start(self.inner.russet.runtime(), subscription, callback))
+    }
+
+    async fn listen<T>(
+        &self,
+        channels: Channels,
+        names: Option<(crate::keys::Namespace, Pattern)>,
+        what: &str,
+        decode: Decode<T>,
+    ) -> Result<Subscription<T>> {
+        let russet = &self.inner.russet;
+        let deadline = russet.deadline();
+        let (feed, buffer) = feed(self.inner.bounds, names);
+        let listener = russet.listeners().listen_to(channels, feed);
+        Subscription::new(russet, listener, buffer, what, decode).live(deadline).await
+    }
+}
+
+impl<C: Codec> PubSub<C> {
     /// Subscribes to all channels whose name is like the pattern, also to those that nobody has published to yet: `*` in it
     /// stands for any text, and nothing else of it is special. Each message comes with its channel.
     ///
@@ -147,24 +187,6 @@ impl<C: Codec> PubSub<C> {
         self.listen(Channels::Like(like), names, "a pattern of channels", decode).await
     }
 
-    /// Calls a function for everything that happens on a channel, one event after the other, until the [`Callback`] is
-    /// dropped.
-    ///
-    /// Any number of callbacks may be there for one channel. One that fails or panics is logged and counted, and goes on with
-    /// the next event; the others do not notice, nor do they wait for a slow one.
-    ///
-    /// # Errors
-    /// As [`subscribe`](Self::subscribe).
-    pub async fn on<T, F, R>(&self, channel: &str, callback: F) -> Result<Callback>
-    where
-        T: DeserializeOwned + Send + 'static,
-        F: Fn(Event<T>) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<(), BoxError>> + Send + 'static,
-    {
-        let subscription = self.subscribe(channel).await?;
-        Ok(Callback::start(self.inner.russet.runtime(), subscription, callback))
-    }
-
     /// The same for all channels like a pattern, see [`subscribe_like`](Self::subscribe_like).
     ///
     /// # Errors
@@ -178,23 +200,15 @@ impl<C: Codec> PubSub<C> {
         let subscription = self.subscribe_like(pattern).await?;
         Ok(Callback::start(self.inner.russet.runtime(), subscription, callback))
     }
+}
 
-    async fn listen<T>(
-        &self,
-        channels: Channels,
-        names: Option<(crate::keys::Namespace, Pattern)>,
-        what: &str,
-        decode: Decode<T>,
-    ) -> Result<Subscription<T>> {
-        let russet = &self.inner.russet;
-        let deadline = russet.deadline();
-        let (feed, buffer) = feed(self.inner.bounds, names);
-        let listener = russet.listeners().listen_to(channels, feed);
-        Subscription::new(russet, listener, buffer, what, decode).live(deadline).await
+impl<C, S> Clone for PubSub<C, S> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), spread: PhantomData }
     }
 }
 
-impl<C> fmt::Debug for PubSub<C> {
+impl<C, S> fmt::Debug for PubSub<C, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { russet, bounds, .. } = &*self.inner;
         f.debug_struct("PubSub").field("russet", russet).field("bounds", bounds).finish()

@@ -1,12 +1,13 @@
 //! `russet schedule`: what is to be done at its time, and again and again.
 
+mod missed;
 mod report;
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
-use russet::{Cancelled, ErrorKind, Peek, Russet, Scheduler, TaskId};
+use russet::{Cancelled, ErrorKind, Missed, Peek, Rescheduled, Russet, Scheduler, TaskId};
 
 use super::queue::{open, peek};
 use super::report::{Report, age};
@@ -15,7 +16,7 @@ use crate::Failure;
 use crate::config::RedisArgs;
 use crate::jobs::{self, Job, Options, Recurs, Times};
 
-/// See what is to be done at its time, and again and again; add to it, take from it
+/// See what is to be done at its time, and again and again; add to it, take from it, change it
 ///
 /// Without a server it asks the private one of the russet that runs on the data folder. Nothing asks first.
 #[derive(Debug, Args)]
@@ -33,7 +34,7 @@ pub(super) struct ScheduleCommand {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 a server could not be asked, 2 wrong usage, 3 there is no such task.
+Exit codes: 0 done, 1 a server could not be asked, 2 wrong usage, 3 there is no such task, or it does not wait any more.
 
 The environment is that of `russet serve`: REDIS_URL, or REDIS_HOST and its like.";
 
@@ -57,13 +58,42 @@ enum Verb {
         #[arg(value_name = "NAME|ID")]
         what: String,
     },
-    /// Do what recurs once more, now
-    RunNow {
+    /// Stop what recurs until it is resumed; what it has enqueued stays
+    Pause(OneRecurring),
+    /// Let what was paused go on with its next time
+    Resume(OneRecurring),
+    /// Give a task that waits another time
+    Reschedule {
         /// The queue
         queue: String,
-        /// The name of what recurs
-        name: String,
+        /// The task's id
+        id: TaskId,
+        #[command(flatten)]
+        when: Once,
     },
+    /// Do what recurs once more, now
+    RunNow(OneRecurring),
+}
+
+/// What recurs in a queue.
+#[derive(Debug, Args)]
+struct OneRecurring {
+    /// The queue
+    queue: String,
+    /// The name of what recurs
+    name: String,
+}
+
+/// Exactly one of these.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Once {
+    /// After so long: seconds, or a number of s, m, h or d
+    #[arg(long, value_name = "DURATION", value_parser = age)]
+    after: Option<Duration>,
+    /// At this time, such as 2026-12-24T18:00:00+08:00, or seconds since 1970
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<SystemTime>,
 }
 
 /// A task of the application and its times.
@@ -88,6 +118,10 @@ struct NewEntry {
     /// Each one up to so much later
     #[arg(long, value_name = "DURATION", value_parser = age, conflicts_with_all = ["after", "at"])]
     jitter: Option<Duration>,
+    /// What becomes of those for which nobody was there: once (the last of them is done), skip:DURATION (none that is later
+    /// than this), all:N (the last N)
+    #[arg(long, value_name = "POLICY", default_value = "once", value_parser = missed::read, conflicts_with_all = ["after", "at"])]
+    missed: Missed,
     /// None while an earlier one waits or runs
     #[arg(long, conflicts_with_all = ["after", "at"])]
     alone: bool,
@@ -166,9 +200,9 @@ impl NewEntry {
         if !(1..=256).contains(&name.len()) {
             return Err("the name must have 1 to 256 bytes".to_owned());
         }
-        let (priority, is_alone) = (self.priority, self.alone);
+        let (priority, missed, is_alone) = (self.priority, self.missed, self.alone);
         let jitter = self.jitter.unwrap_or_default();
-        Ok((job, Checked::Recurring(name, Recurs { times, priority, jitter, is_alone })))
+        Ok((job, Checked::Recurring(name, Recurs { times, priority, jitter, missed, is_alone })))
     }
 }
 
@@ -183,11 +217,18 @@ impl Verb {
                 Ok(report::list(&recurring, &tasks, next.is_none()))
             }
             Self::Cancel { queue, what } => cancel(&scheduler(&queue)?, &what).await,
-            Self::RunNow { queue, name } => match scheduler(&queue)?.run_now(&name).await {
-                Ok(put) => Ok(Report::put(&put)),
-                Err(error) if error.kind() == ErrorKind::Invalid => Ok(report::unknown(&name)),
-                Err(error) => Err(error.into()),
-            },
+            Self::Pause(OneRecurring { queue, name }) => {
+                let paused = scheduler(&queue)?.pause(&name).await;
+                known(&name, paused.map(|is_new| report::paused(&name, is_new)))
+            }
+            Self::Resume(OneRecurring { queue, name }) => {
+                let resumed = scheduler(&queue)?.resume(&name).await;
+                known(&name, resumed.map(|is_new| report::resumed(&name, is_new)))
+            }
+            Self::Reschedule { queue, id, when } => reschedule(&scheduler(&queue)?, id, when).await,
+            Self::RunNow(OneRecurring { queue, name }) => {
+                known(&name, scheduler(&queue)?.run_now(&name).await.map(|put| Report::put(&put)))
+            }
             // Checked before, and done there.
             Self::Add(_) => Err("nothing was added".into()),
         }
@@ -205,6 +246,28 @@ async fn add(scheduler: &Scheduler, job: Job, checked: Checked) -> Result<Report
             let registered = job.recur(scheduler, &name, &recurs).await?;
             report::registered(&name, &registered)
         }
+    })
+}
+
+/// A name that nothing has is no failure of the server.
+fn known(name: &str, report: russet::Result<Report>) -> Result<Report, Failure> {
+    match report {
+        Err(error) if error.kind() == ErrorKind::Invalid => Ok(report::unknown(name)),
+        report => Ok(report?),
+    }
+}
+
+async fn reschedule(scheduler: &Scheduler, id: TaskId, when: Once) -> Result<Report, Failure> {
+    let rescheduled = match (when.at, when.after) {
+        (Some(at), _) => scheduler.reschedule(id, at).await?,
+        (None, after) => scheduler.reschedule_after(id, after.unwrap_or_default()).await?,
+    };
+    Ok(match rescheduled {
+        Rescheduled::Done => report::rescheduled(),
+        Rescheduled::Ready => report::no_more("ready", "it is ready, among too many to search"),
+        Rescheduled::Running => report::no_more("running", "it runs"),
+        Rescheduled::Dead => report::no_more("dead", "it is dead"),
+        _ => report::unknown(&id.to_string()),
     })
 }
 

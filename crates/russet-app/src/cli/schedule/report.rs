@@ -3,6 +3,7 @@
 use russet::{RecurringTask, Registered, TaskDetails};
 use serde_json::{Value, json};
 
+use super::missed;
 use crate::cli::report::{Report, body, shown, table, when};
 use crate::http::tasks::{place, seconds};
 
@@ -37,7 +38,7 @@ pub(super) fn list(
         .map(|entry| {
             json!({
                 "name": entry.name, "task": entry.task, "body": body(&entry.body), "times": entry.times.to_string(),
-                "next": entry.next.map(seconds), "last": entry.last.map(seconds),
+                "missed": missed::shown(entry.missed), "next": entry.next.map(seconds), "last": entry.last.map(seconds),
             })
         })
         .collect();
@@ -67,6 +68,33 @@ pub(super) fn registered(name: &str, registered: &Registered) -> Report {
 /// What recurs no more.
 pub(super) fn ended() -> Report {
     Report::said("ended".to_owned(), json!({ "what": "recurring", "state": "ended" }))
+}
+
+/// What recurs and is not due until it is resumed.
+pub(super) fn paused(name: &str, is_new: bool) -> Report {
+    changed(name, "paused", is_new)
+}
+
+/// What recurs again.
+pub(super) fn resumed(name: &str, is_new: bool) -> Report {
+    changed(name, "resumed", is_new)
+}
+
+fn changed(name: &str, state: &str, is_new: bool) -> Report {
+    let before = if is_new { "" } else { " (it was so before)" };
+    let json = json!({ "what": "recurring", "name": name, "state": state, "is_new": is_new });
+    Report::said(format!("{state}{before}"), json)
+}
+
+/// A task that has another time.
+pub(super) fn rescheduled() -> Report {
+    let text = "it waits for its new time".to_owned();
+    Report::said(text, json!({ "what": "task", "state": "scheduled" }))
+}
+
+/// A task that does not wait, and has no other time.
+pub(super) fn no_more(state: &str, text: &str) -> Report {
+    Report::missing(format!("too late: {text}"), json!({ "what": "task", "state": state }))
 }
 
 /// A task that will not run.

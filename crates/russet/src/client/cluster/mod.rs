@@ -106,6 +106,11 @@ impl Cluster {
         }
     }
 
+    /// The node of a slot, as far as it is known.
+    pub(super) fn owner(&self, slot: u16) -> Option<Address> {
+        self.shared.layout.borrow().owner(slot).cloned()
+    }
+
     /// All nodes, the primaries first, each time in another order; waited for until the deadline.
     ///
     /// # Errors
