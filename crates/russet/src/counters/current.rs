@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Counters, Granularity, builder::Retention, calendar::Calendar};
+use super::{Counters, Granularity, builder::Retention, calendar::{Bucket, Calendar}};
 use crate::{
     client::{Call, FromReply},
     error::{Advice, Error, ErrorKind, Result},
@@ -46,8 +46,7 @@ impl Buckets {
     pub(super) fn at(calendar: &Calendar, retention: Retention, at_ms: i64) -> Result<Self> {
         let place = |granularity: Granularity| -> Result<Place> {
             let bucket = calendar.bucket(granularity, at_ms)?;
-            let expiry_ms = bucket.end_ms + retention.ms(granularity);
-            Ok(Place { part: granularity.part(&bucket.label), expiry_ms })
+            Ok(Place::of(granularity, &bucket, retention))
         };
         let [minute, hour, day, month] = Granularity::ALL;
         let window = calendar.bucket(minute, at_ms)?;
@@ -60,6 +59,13 @@ impl Buckets {
 
     pub(super) fn part(&self, granularity: Granularity) -> &Part {
         &self.places[granularity as usize].part
+    }
+}
+
+impl Place {
+    pub(super) fn of(granularity: Granularity, bucket: &Bucket, retention: Retention) -> Self {
+        let expiry_ms = bucket.end_ms + retention.ms(granularity);
+        Self { part: granularity.part(&bucket.label), expiry_ms }
     }
 }
 

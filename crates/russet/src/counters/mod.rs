@@ -8,6 +8,7 @@ mod read;
 mod scripts;
 mod series;
 mod write;
+mod write_many;
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
