@@ -1,7 +1,6 @@
 //! Counts by minute, hour, day and month.
 
 mod builder;
-mod calendar;
 mod current;
 mod granularity;
 mod read;
@@ -15,11 +14,11 @@ use std::{fmt, sync::Arc, time::SystemTime};
 use metrics::Counter;
 
 use crate::{
+    calendar::Calendar,
     client::Russet,
     keys::{Part, Slot},
 };
 use builder::Retention;
-use calendar::Calendar;
 use current::Current;
 
 pub use builder::CountersBuilder;

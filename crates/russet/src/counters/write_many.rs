@@ -97,7 +97,7 @@ impl Counters {
         let mut timed = Vec::new();
         for (i, (name, n, time)) in additions.into_iter().enumerate() {
             let (name, at_ms) = (name.into(), millis(time));
-            self.inner.calendar.bucket(Granularity::Minute, at_ms)?;
+            self.inner.calendar.bucket(Granularity::Minute.unit(), at_ms)?;
             add(&mut amounts, i, name.clone(), n)?;
             if n > 0 {
                 timed.push((at_ms, name, n));
@@ -130,7 +130,7 @@ impl Counters {
             for (at_ms, name, n) in &timed {
                 let is_in = |bucket: &Filled| (bucket.start_ms..bucket.end_ms).contains(at_ms);
                 if !filled[first..].last().is_some_and(is_in) {
-                    let bucket = inner.calendar.bucket(granularity, *at_ms)?;
+                    let bucket = inner.calendar.bucket(granularity.unit(), *at_ms)?;
                     filled.push(Filled {
                         granularity,
                         place: Place::of(granularity, &bucket, inner.retention),
