@@ -369,5 +369,124 @@ mod tests {
                 prop_assert_eq!(first, bucket);
             }
         }
+
+        /// As another library with a table of zones of its own reckons, by walking over the minutes.
+        #[test]
+        fn buckets_are_those_of_another_library(
+            zone in proptest::sample::select(&OTHER_ZONES[..]),
+            at_ms in FIRST_WHOLE_MS..2_000_000_000_000_i64,
+        ) {
+            let other = other::Zone::of(zone);
+            let calendar = Calendar::of(zone).unwrap();
+            for unit in ALL {
+                let bucket = calendar.bucket(unit, at_ms).unwrap();
+                let expected = other.bucket(unit, at_ms);
+                prop_assert_eq!((bucket.start_ms, bucket.end_ms), expected, "{:?} {}", unit, zone);
+            }
+        }
+    }
+
+    #[test]
+    fn borders_of_days_and_months_are_those_of_another_library() {
+        for zone in OTHER_ZONES {
+            let (other, calendar) = (other::Zone::of(zone), Calendar::of(zone).unwrap());
+            // Each border of three years, a leap year among them, and the milliseconds beside it.
+            let mut at_ms = ms("2023-01-01T00:00:00Z");
+            while at_ms < ms("2026-01-01T00:00:00Z") {
+                let end_ms = calendar.bucket(Unit::Day, at_ms).unwrap().end_ms;
+                for near_ms in [end_ms - 1, end_ms, end_ms + 1] {
+                    for unit in [Unit::Day, Unit::Month] {
+                        let bucket = calendar.bucket(unit, near_ms).unwrap();
+                        let expected = other.bucket(unit, near_ms);
+                        assert_eq!((bucket.start_ms, bucket.end_ms), expected, "{unit:?} {zone}");
+                    }
+                }
+                at_ms = end_ms;
+            }
+        }
+    }
+
+    /// Zones whose rules of the past stand in both tables.
+    const OTHER_ZONES: [&str; 8] = [
+        "UTC",
+        "America/New_York",
+        "America/Sao_Paulo",
+        "America/St_Johns",
+        "Asia/Shanghai",
+        "Asia/Kathmandu",
+        "Australia/Lord_Howe",
+        "Europe/Berlin",
+    ];
+
+    /// Buckets by `chrono`.
+    mod other {
+        use chrono::{
+            DateTime, Datelike, Days, NaiveDate, NaiveDateTime, Offset, TimeZone, Timelike, Utc,
+        };
+        use chrono_tz::Tz;
+
+        use super::Unit;
+
+        const MINUTE_MS: i64 = 60_000;
+
+        pub(super) struct Zone(Tz);
+
+        impl Zone {
+            pub(super) fn of(name: &str) -> Self {
+                Self(name.parse().unwrap())
+            }
+
+            fn local(&self, ms: i64) -> DateTime<Tz> {
+                DateTime::<Utc>::from_timestamp_millis(ms).unwrap().with_timezone(&self.0)
+            }
+
+            /// What the moments of one hour have in common.
+            fn hour(&self, ms: i64) -> (NaiveDate, u32, i32) {
+                let local = self.local(ms);
+                (local.date_naive(), local.hour(), local.offset().fix().local_minus_utc())
+            }
+
+            /// The first moment of a date, or of the first one after it that there is.
+            fn begin(&self, date: NaiveDate) -> i64 {
+                let midnight: NaiveDateTime = date.and_hms_opt(0, 0, 0).unwrap();
+                if let Some(first) = self.0.from_local_datetime(&midnight).earliest() {
+                    return first.timestamp_millis();
+                }
+                let mut ms = midnight.and_utc().timestamp_millis() - 15 * 60 * MINUTE_MS;
+                while self.local(ms).date_naive() < date {
+                    ms += MINUTE_MS;
+                }
+                ms
+            }
+
+            pub(super) fn bucket(&self, unit: Unit, ms: i64) -> (i64, i64) {
+                let date = self.local(ms).date_naive();
+                let first = match unit {
+                    Unit::Minute => {
+                        let start = ms - ms % MINUTE_MS;
+                        return (start, start + MINUTE_MS);
+                    }
+                    Unit::Hour => {
+                        let (mut start, mut end) = (ms - ms % MINUTE_MS, ms - ms % MINUTE_MS);
+                        while self.hour(start - MINUTE_MS) == self.hour(ms) {
+                            start -= MINUTE_MS;
+                        }
+                        while self.hour(end) == self.hour(ms) {
+                            end += MINUTE_MS;
+                        }
+                        return (start, end);
+                    }
+                    Unit::Day => date,
+                    Unit::Week => date - Days::new(date.weekday().num_days_from_monday().into()),
+                    Unit::Month => date.with_day(1).unwrap(),
+                };
+                let next = match unit {
+                    Unit::Day => first + Days::new(1),
+                    Unit::Week => first + Days::new(7),
+                    _ => first.checked_add_months(chrono::Months::new(1)).unwrap(),
+                };
+                (self.begin(first), self.begin(next))
+            }
+        }
     }
 }

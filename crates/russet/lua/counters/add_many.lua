@@ -1,7 +1,7 @@
 -- Adds amounts to many names in the total and in buckets, as far as these are still kept.
--- KEYS[1] total: zset   KEYS[i] each bucket: zset
+-- KEYS: the total, and each bucket: zsets
 -- ARGV[1] from: ms   ARGV[2] until: ms, or 0 when the time does not matter
--- ARGV[3...] for each key: its expiry in ms, how many names, and for each name its amount (integer from 1) and itself
+--   then for each key its expiry in ms, how many names, and for each name its amount (integer from 1) and itself
 -- returns: {"added", server_ms, {}} | {"late", server_ms, {}} | {"full", server_ms, {}}
 -- refuses: never writes when the server's time is outside from and until, or when a count would pass 2^53
 local now = now_ms()

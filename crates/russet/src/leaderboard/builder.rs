@@ -70,7 +70,7 @@ impl LeaderboardBuilder {
     }
 
     /// Begins anew with each day, week or month: calls are about the current one, by the server's clock, and
-    /// [`at`](Leaderboard::at) is about another. Each call takes two commands more, an update three, and no more round trips,
+    /// [`at`](Leaderboard::at) is about another. An update takes two commands more, a read up to three, and no more round trips,
     /// but when the period ends while a call is on its way. A board that never ends unless set.
     pub fn period(mut self, period: Period) -> Self {
         self.period = Some(period);
