@@ -150,11 +150,12 @@ impl Verb {
         | Self::Rank { board, .. }
         | Self::Around { board, .. }
         | Self::Import { board, .. }) = self;
+        let zone = zone(&board.time_zone)?;
         let opened = match self {
             Self::Import { source, .. } => Some(source.open()?),
             _ => None,
         };
-        Ok((zone(&board.time_zone)?, opened))
+        Ok((zone, opened))
     }
 
     async fn done(

@@ -120,11 +120,12 @@ impl Verb {
     /// Before a server is asked: the time zone, and the file that is imported.
     fn checked(&self) -> Result<(TimeZone, Option<Opened>), String> {
         let (Self::Get { group, .. } | Self::Top { group, .. } | Self::Import { group, .. }) = self;
+        let zone = zone(&group.time_zone)?;
         let opened = match self {
             Self::Import { source, .. } => Some(source.open()?),
             _ => None,
         };
-        Ok((zone(&group.time_zone)?, opened))
+        Ok((zone, opened))
     }
 
     async fn done(

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::Args;
-use csv::{ByteRecord, Reader, ReaderBuilder};
+use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{civil, tz::TimeZone};
 use russet::ErrorKind;
@@ -108,6 +108,8 @@ impl Source {
         let mut reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
+            // Of a line that ends with both, the other one would be taken for a part of the next, and its number be wrong.
+            .terminator(Terminator::Any(b'\n'))
             .buffer_capacity(1 << 16)
             .from_reader(input);
         let columns = if self.no_header {
@@ -191,6 +193,9 @@ impl Opened {
                         break;
                     }
                 }
+                if record.len() == 1 && record[0].trim_ascii().is_empty() {
+                    continue;
+                }
                 let line = record.position().map_or(0, csv::Position::line);
                 match self.columns.row(&record).and_then(|row| parse(&row)) {
                     Ok(item) => batch.good.push((line, item)),
@@ -215,6 +220,8 @@ impl Columns {
     fn row<'a>(&self, record: &'a ByteRecord) -> Result<Row<'a>, String> {
         let field = |column: usize, what: &str| {
             let bytes = record.get(column).ok_or_else(|| format!("there is no {what}"))?;
+            let is_last = column + 1 == record.len();
+            let bytes = bytes.strip_suffix(b"\r").filter(|_| is_last).unwrap_or(bytes);
             std::str::from_utf8(bytes).map_err(|_| format!("the {what} is not UTF-8"))
         };
         Ok(Row {
