@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use clap::Args;
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use indicatif::{ProgressBar, ProgressStyle};
-use jiff::{civil, tz::TimeZone};
+use jiff::{Timestamp, civil, tz::TimeZone};
 use russet::ErrorKind;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -295,10 +295,13 @@ pub(super) fn time_in(zone: &TimeZone, text: &str) -> Result<SystemTime, String>
     if let Ok(time) = moment(text) {
         return Ok(time);
     }
-    let local = text.parse::<civil::DateTime>().map_err(|_| {
-        format!("{text:?} is no time such as 2026-12-24T18:00:00+08:00, 2026-12-24 18:00, or seconds since 1970")
-    })?;
-    let time = zone.to_timestamp(local).map_err(|error| error.to_string())?;
+    let local = || {
+        let local = text.parse::<civil::DateTime>().map_err(|_| {
+            format!("{text:?} is no time such as 2026-12-24T18:00:00+08:00, 2026-12-24 18:00, or seconds since 1970")
+        })?;
+        zone.to_timestamp(local).map_err(|error| error.to_string())
+    };
+    let time = text.parse::<Timestamp>().or_else(|_| local())?;
     Some(SystemTime::from(time))
         .filter(|time| *time >= SystemTime::UNIX_EPOCH)
         .ok_or_else(|| format!("{text:?} is before 1970"))
