@@ -104,7 +104,7 @@ async fn many_are_counted_in_all_and_in_the_present() {
     assert_eq!((keys.len(), lasting), (5, vec![&stage.key("counters:site", "total")]));
 
     let strange = strange_names();
-    counters.add_many(strange.iter().zip(10..).map(|(name, n)| (name, n))).await.unwrap();
+    counters.add_many(strange.iter().zip(10..)).await.unwrap();
     for (name, n) in strange.iter().zip(10..).skip(1) {
         assert_eq!(counters.total(name).await.unwrap(), n);
     }
