@@ -7,8 +7,7 @@ use std::io;
 use russet::testing::{Reply, TestCluster, TestServer};
 
 /// The tests that cannot run on a Cluster, and why. Whatever else does not run there is a failure.
-pub const NOT_ON_A_CLUSTER: [(&str, &str); 36] = [
-pub const NOT_ON_A_CLUSTER: [(&str, &str); 37] = [
+pub const NOT_ON_A_CLUSTER: [(&str, &str); 39] = [
     (
         "a_miss_costs_three_round_trips_and_six_commands_and_a_hit_one_get",
         "counts at one proxy and resets the statistics of one server",
