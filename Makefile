@@ -26,7 +26,7 @@ test: ## Runs the whole suite on one server (SERVER=valkey-server chooses Valkey
 	@RUSSET_TEST_SERVER='$(SERVER)' scripts/test
 
 test-all: ## Runs the suite on Valkey and MariaDB, and the checks that take longer
-	@scripts/deps rust valkey mariadb browser lint
+	@scripts/deps rust valkey mariadb browser flights lint
 	@scripts/test all
 
 torture: ## Runs the tests that kill, stop, cut and race, each for long
@@ -53,4 +53,4 @@ screenshots: ## Takes the pictures of the README again
 	@scripts/screenshots
 
 deps: ## Installs what is missing for all of the above
-	@scripts/deps rust server valkey mariadb browser lint
+	@scripts/deps rust server valkey mariadb browser flights lint

@@ -7,12 +7,15 @@
 
 mod support;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
-use russet::{ErrorKind, Leaderboard, Russet, metered, raw};
+use russet::{ErrorKind, Leaderboard, Period, Russet, Ties, metered, raw};
 use support::{Outcome, server};
 
 /// How many players a board keeps.
@@ -49,6 +52,7 @@ async fn main() -> Outcome {
     told_what_falls_off(&board).await?;
     refuses_what_is_no_number(&russet, &board).await?;
     board.trim(0).await?;
+    by_who_came_first_and_by_the_week(&russet, &name).await?;
     russet.close().await;
     println!(
         "shown: {textbook_trips} round trips became {}, every reader sees one moment, and a lost score is told",
@@ -221,5 +225,20 @@ async fn refuses_what_is_no_number(russet: &Russet, board: &Leaderboard) -> Outc
     );
     println!("    {}", inexact.as_ref().err().ok_or("it was added")?);
     assert_eq!(board.score("counted").await?, Some(9_007_199_254_740_992.0));
+    Ok(())
+}
+
+/// What the textbook's board cannot do: equals by who came first, and a board that begins anew each week.
+async fn by_who_came_first_and_by_the_week(russet: &Russet, name: &str) -> Outcome {
+    let builder = Leaderboard::builder(russet, name).ties(Ties::FirstToReach);
+    let board = builder.period(Period::Week).time_zone("Asia/Shanghai").build()?;
+    let next_week = board.at(SystemTime::now() + Duration::from_secs(8 * 24 * 3_600))?;
+    for (player, points) in [("ada", 500.0), ("zoe", 300.0), ("zoe", 200.0)] {
+        next_week.increment(player, points).await?;
+    }
+    let top = next_week.top(2).await?;
+    println!("  next week's board has {} before {}, who has 500 too", top[0].member, top[1].member);
+    assert_eq!((top[0].member.as_str(), top[1].rank), ("ada", 2));
+    next_week.trim(0).await?;
     Ok(())
 }

@@ -26,6 +26,11 @@
 //! | `{counters:<group>}:day:<date>` | zset | TTL | `counters` |
 //! | `{counters:<group>}:month:<year and month>` | zset | TTL | `counters` |
 //! | `{leaderboard:<name>}:scores` | zset | the application | `leaderboard` |
+//! | `{leaderboard:<name>}:reached` | zset | the application | `leaderboard` |
+//! | `{leaderboard:<name>}:places` | hash | the application | `leaderboard` |
+//! | `{leaderboard:<name>}:scores:<period>` | zset | TTL | `leaderboard` |
+//! | `{leaderboard:<name>}:reached:<period>` | zset | TTL | `leaderboard` |
+//! | `{leaderboard:<name>}:places:<period>` | hash | TTL | `leaderboard` |
 //! | `{lock:<name>}:record` | string | TTL | `lock` |
 //! | `{lock:<name>}:waiters` | zset | TTL | `lock` |
 //! | `{lock:<name>}:places` | hash | TTL | `lock` |
@@ -79,7 +84,7 @@
 
 use std::{fmt, sync::Arc};
 
-#[cfg(feature = "queue")]
+#[cfg(any(feature = "lock", feature = "queue"))]
 use crate::names::decode;
 use crate::{
     cluster_slot,
@@ -188,14 +193,14 @@ impl fmt::Debug for Slot {
 }
 
 /// The pattern of all keys of a kind of object, for operators who look for them.
-#[cfg(feature = "queue")]
+#[cfg(any(feature = "lock", feature = "queue"))]
 pub(crate) fn all_of(namespace: &Namespace, kind: &str) -> String {
     // No character of a pattern stands in an encoded namespace.
     [namespace.as_str(), ":{", kind, ":*}:*"].concat()
 }
 
 /// The name of the object that a whole key is of, if it is of this kind.
-#[cfg(feature = "queue")]
+#[cfg(any(feature = "lock", feature = "queue"))]
 pub(crate) fn object_of(key: &str, kind: &str) -> Option<String> {
     let (tag, _) = key.split_once(":{")?.1.split_once("}:")?;
     let name = tag.strip_prefix(kind)?.strip_prefix(':')?;
@@ -212,6 +217,7 @@ pub(crate) fn must_expire(key: &str) -> bool {
         Some("cache") => !["dirty", "writes", "sequence", "dead"].contains(&part),
         Some("counters") => part != "total",
         Some("session") => part.starts_with("ticket:"),
+        Some("leaderboard") => part.contains(':'),
         Some("lock" | "rate_limit" | "redlock" | "topic" | "window") => true,
         _ => false,
     }
@@ -340,11 +346,26 @@ pub(crate) mod counters {
 /// Keys of a leaderboard.
 #[cfg(feature = "leaderboard")]
 pub(crate) mod leaderboard {
-    use super::Part;
+    use super::{Part, encode};
 
     /// Zset: members by their score. Ends with its last member; the application removes them.
     pub(crate) fn scores() -> Part {
         Part("scores".into())
+    }
+
+    /// Zset: the same where equal scores stand in the order in which they were reached; in front of each member its place.
+    pub(crate) fn reached() -> Part {
+        Part("reached".into())
+    }
+
+    /// Hash: the place of each member in `reached`. Ends with the board's last member.
+    pub(crate) fn places() -> Part {
+        Part("places".into())
+    }
+
+    /// The same key for a period: a day, `20261122`, a week, `2026-W47`, or a month, `202611`. Ends by its TTL.
+    pub(crate) fn of_period(part: &Part, label: &str) -> Part {
+        Part([&part.0, ":", &encode(label)].concat())
     }
 }
 
@@ -567,6 +588,7 @@ mod tests {
             "ns:{cache:users:7}:entry:1",
             "ns:{cache:users:7}:flusher",
             "ns:{counters:site}:day:20261122",
+            "ns:{leaderboard:game}:places:2026-W47",
         ] {
             assert!(must_expire(ends), "{ends}");
         }
@@ -582,7 +604,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg(feature = "queue")]
+    #[cfg(any(feature = "lock", feature = "queue"))]
     fn an_object_is_found_by_its_keys() {
         let slot = Slot::of(&namespace(), "queue", "a}:{b").unwrap();
         let key = slot.key(&Part("ready:0".into()));

@@ -95,6 +95,8 @@
 
 mod backoff;
 mod cache_key;
+#[cfg(any(feature = "counters", feature = "leaderboard"))]
+mod calendar;
 mod clock;
 mod cluster_slot;
 mod codec;
@@ -162,12 +164,12 @@ pub use inventory::{
     Reserve, Settlement, Stock, StockChange,
 };
 #[cfg(feature = "leaderboard")]
-pub use leaderboard::{Leaderboard, LeaderboardBuilder, Ranked, Standing};
+pub use leaderboard::{Leaderboard, LeaderboardBuilder, Period, Ranked, Standing, Ties};
 #[cfg(feature = "lock")]
 pub use lock::{
-    Extended, Holder, Lock, LockBuilder, LockGuard, LockStatus, NoMajority, NodeVote, Owner,
-    Redlock, RedlockBuilder, RedlockGuard, ReentrantGuard, ReentrantLock, ReentrantLockBuilder,
-    Released,
+    Extended, Holder, Lock, LockBuilder, LockGuard, LockNames, LockStatus, NoMajority, NodeVote,
+    Owner, Redlock, RedlockBuilder, RedlockGuard, ReentrantGuard, ReentrantLock,
+    ReentrantLockBuilder, Released,
 };
 #[cfg(feature = "pubsub")]
 pub use pubsub::{

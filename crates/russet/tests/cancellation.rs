@@ -21,9 +21,9 @@ use std::time::{Duration, SystemTime};
 use russet::testing::eventually;
 use russet::{
     BoxError, Cache, Counters, Device, Durability, Effects, Event, Granularity, Inventory, Json,
-    Leaderboard, Limit, Loader, Lock, OnChannel, Peek, PubSub, Queue, RateLimit, RateLimiter,
-    ReentrantLock, Russet, Scheduler, Sessions, Sharded, SlidingWindow, Sso, Start, Task,
-    TaskContext, TaskId, Topic, Worker, raw,
+    Leaderboard, Limit, Loader, Lock, OnChannel, Peek, Period, PubSub, Queue, RateLimit,
+    RateLimiter, ReentrantLock, Russet, Scheduler, Sessions, Sharded, SlidingWindow, Sso, Start,
+    Task, TaskContext, TaskId, Ties, Topic, Worker, raw,
 };
 use support::{Ground, connect, patient, public_methods};
 
@@ -63,6 +63,7 @@ struct Blocks {
     cache: Cache<u64, u64>,
     counters: Counters,
     board: Leaderboard,
+    daily: Leaderboard,
     shop: Inventory,
     sessions: Sessions,
     sso: Sso,
@@ -97,6 +98,11 @@ fn blocks(russet: Russet) -> Blocks {
         cache: Cache::builder(&russet, "squares").loader(Squares).build().unwrap(),
         counters: Counters::builder(&russet, "site").build().unwrap(),
         board: Leaderboard::builder(&russet, "game").build().unwrap(),
+        daily: Leaderboard::builder(&russet, "game")
+            .ties(Ties::FirstToReach)
+            .period(Period::Day)
+            .build()
+            .unwrap(),
         shop: Inventory::builder(&russet, "shop").hold(LONG).build().unwrap(),
         window: SlidingWindow::builder(&russet, "requests").build().unwrap(),
         limiter: RateLimiter::builder(&russet, "api")
@@ -117,9 +123,8 @@ fn blocks(russet: Russet) -> Blocks {
 /// Every public call that waits for something, by name. Each round takes keys of its own, so that misses stay misses.
 fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
     let Blocks { russet, durable, cache, counters, board, live, topic, queue, .. } = blocks;
-    let Blocks {
-        rooms, shop, window, limiter, scheduler, lock, again, sessions, sso, client, ..
-    } = blocks;
+    let Blocks { daily, rooms, shop, window, limiter, scheduler, lock, again, .. } = blocks;
+    let Blocks { sessions, sso, client, .. } = blocks;
     let id: TaskId = "0000000000000000000000".parse().unwrap();
     let now = SystemTime::now();
     macro_rules! calls {
@@ -160,6 +165,8 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "cache invalidate": cache.invalidate(&(round + 1_000)),
         "counters add": counters.add("n", 1),
         "counters add_at": counters.add_at("n", 1, now),
+        "counters add_many": counters.add_many([("n", 1), ("m", 1)]),
+        "counters add_at_many": counters.add_at_many([("n", 1, now)]),
         "counters get": counters.get("n"),
         "counters get_at": counters.get_at("n", now),
         "counters total": counters.total("n"),
@@ -170,6 +177,7 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "board add": board.add("me", 1.0),
         "board increment": board.increment("me", 1.0),
         "board add_many": board.add_many([("you", 1.0)]),
+        "board increment_many": board.increment_many([("you", 1.0)]),
         "board remove": board.remove("you"),
         "board trim": board.trim(10),
         "board top": board.top(10),
@@ -179,6 +187,13 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "board rank": board.rank("me"),
         "board score": board.score("me"),
         "board count": board.count(),
+        "current board add": daily.add("me", 1.0),
+        "current board increment_many": daily.increment_many([("me", 1.0), ("you", 1.0)]),
+        "current board remove": daily.remove("you"),
+        "current board trim": daily.trim(10),
+        "current board top": daily.top(10),
+        "current board rank": daily.rank("me"),
+        "current board count": daily.count(),
         "shop set_stock": shop.set_stock("ticket", 1_000_000).into_future(),
         "shop adjust": shop.adjust("ticket", 1).into_future(),
         "shop reserve": shop.reserve("ticket", 1).into_future(),
@@ -274,6 +289,7 @@ fn calls(blocks: &Blocks, round: u64) -> Vec<(&'static str, Work<'_>)> {
         "lock try_acquire_for": lock.try_acquire_for(LONG),
         "lock with": lock.with(async |held| held.extend(LEASE).await),
         "lock status": lock.status(),
+        "lock names": Lock::names(russet),
         "lock force_release": lock.force_release(1),
         "entries": async {
             let outer = again.acquire().await?;
@@ -375,7 +391,7 @@ async fn work(russet: &Russet, round: u64) -> Result<(), russet::Error> {
 }
 
 /// What waits for nothing.
-const AT_ONCE: [&str; 19] = [
+const AT_ONCE: [&str; 20] = [
     "Sessions::builder",
     "Sessions::new_token",
     "Sso::new",
@@ -386,6 +402,7 @@ const AT_ONCE: [&str; 19] = [
     "Cache::stats",
     "Counters::builder",
     "Leaderboard::builder",
+    "Leaderboard::at",
     "Lock::builder",
     "PubSub::new",
     "PubSub::builder",

@@ -74,9 +74,14 @@ const WRITES: &[Row] = &[
     row!("Cache::invalidate", Repeated, |b| b.cache.invalidate(&1)),
     row!("Counters::add", Unknown, |b| b.counters.add("views", 5)),
     row!("Counters::add_at", Unknown, |b| b.counters.add_at("views", 5, b.then)),
+    row!("Counters::add_many", Unknown, |b| b.counters.add_many([("views", 5)])),
+    row!("Counters::add_at_many", Unknown, |b| b
+        .counters
+        .add_at_many([("views", 5, b.then), ("new", 1, b.then)])),
     row!("Leaderboard::add", Unknown, |b| b.board.add("me", 5.0)),
     row!("Leaderboard::increment", Unknown, |b| b.board.increment("me", 5.0)),
     row!("Leaderboard::add_many", Unknown, |b| b.board.add_many([("me", 5.0), ("new", 1.0)])),
+    row!("Leaderboard::increment_many", Unknown, |b| b.board.increment_many([("me", 5.0)])),
     row!("Leaderboard::remove", Unknown, |b| b.board.remove("me")),
     row!("Leaderboard::trim", Unknown, |b| b.board.trim(1)),
     row!("Lock::acquire", Repeated, |b| async { b.keeps(b.free.acquire().await?).await }),
@@ -214,6 +219,8 @@ const READS: &[&str] = &[
     "Counters::top_total",
     "Counters::series",
     "Leaderboard::builder",
+    // It asks nothing.
+    "Leaderboard::at",
     "Leaderboard::top",
     "Leaderboard::page",
     "Leaderboard::around",
@@ -222,6 +229,7 @@ const READS: &[&str] = &[
     "Leaderboard::score",
     "Leaderboard::count",
     "Lock::builder",
+    "Lock::names",
     "Lock::status",
     // It acquires and releases, which have their rows.
     "Lock::with",

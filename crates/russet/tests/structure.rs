@@ -16,7 +16,7 @@ use std::{
 
 /// The modules of the library, from the bottom up: each may use those of lower floors.
 const FLOORS: [&[&str]; 4] = [
-    &["error", "clock", "cluster_slot", "id", "codec", "backoff", "names", "cache_key"],
+    &["error", "clock", "cluster_slot", "id", "codec", "backoff", "names", "cache_key", "calendar"],
     &["keys", "script", "client", "service", "listen", "wake"],
     &[
         "bloom",

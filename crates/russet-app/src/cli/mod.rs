@@ -1,12 +1,18 @@
 //! The commands.
 
 mod bench;
+mod board;
+mod counter;
 mod doctor;
+mod import;
+mod lock;
+mod operator;
 mod queue;
 mod report;
 mod schedule;
 mod seed;
 mod serve;
+mod stock;
 mod worker;
 
 use std::io::IsTerminal as _;
@@ -37,6 +43,10 @@ enum Command {
     Worker(worker::Worker),
     Queue(queue::QueueCommand),
     Schedule(schedule::ScheduleCommand),
+    Lock(lock::LockCommand),
+    Counter(counter::CounterCommand),
+    Board(board::BoardCommand),
+    Stock(stock::StockCommand),
     Seed(seed::Seed),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
@@ -50,10 +60,8 @@ pub fn main() -> ExitCode {
     start_logging(match cli.command {
         _ if debug => "info,russet=debug,russet_axum=debug,russet_app=debug",
         // The servers of a benchmark come and go, and the others say themselves what they meet.
-        Command::Bench(_) | Command::Doctor(_) | Command::Queue(_) | Command::Schedule(_) => {
-            "error"
-        }
-        _ => "info",
+        Command::Serve(_) | Command::Worker(_) | Command::Seed(_) => "info",
+        _ => "error",
     });
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -65,6 +73,10 @@ pub fn main() -> ExitCode {
             Command::Worker(worker) => worker.run().await.map(|()| ExitCode::SUCCESS),
             Command::Queue(queue) => queue.run().await,
             Command::Schedule(schedule) => schedule.run().await,
+            Command::Lock(lock) => lock.run().await,
+            Command::Counter(counter) => counter.run().await,
+            Command::Board(board) => board.run().await,
+            Command::Stock(stock) => stock.run().await,
             Command::Seed(seed) => seed.run().await.map(|()| ExitCode::SUCCESS),
             Command::Bench(bench) => bench.run().await.map(|()| ExitCode::SUCCESS),
             Command::Doctor(doctor) => doctor.run().await,

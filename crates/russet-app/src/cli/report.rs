@@ -1,30 +1,35 @@
 //! What operators' commands print: a table for people, JSON for programs.
 
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use crate::Failure;
 
-/// What a command says when there is no such task.
-const NO_SUCH_TASK: u8 = 3;
+/// What a command says when there is nothing of this id or name.
+const NO_SUCH: u8 = 3;
 
 /// What is printed, both ways.
 pub(super) struct Report {
     text: String,
     json: Value,
-    is_missing: bool,
+    exit: u8,
 }
 
 impl Report {
     pub(super) fn said(text: String, json: Value) -> Self {
-        Self { text, json, is_missing: false }
+        Self { text, json, exit: 0 }
     }
 
     /// There is nothing of this id or name.
     pub(super) fn missing(text: String, json: Value) -> Self {
-        Self { text, json, is_missing: true }
+        Self { text, json, exit: NO_SUCH }
+    }
+
+    /// It was not done, or not all of it, for a reason that this exit code stands for.
+    pub(super) fn refused(text: String, json: Value, exit: u8) -> Self {
+        Self { text, json, exit }
     }
 
     /// What was done to a dead task, if there was one.
@@ -46,14 +51,14 @@ impl Report {
         Self::said(format!("{}{text}", put.id), json)
     }
 
-    /// Prints it; the exit code tells whether there was such a task.
+    /// Prints it; the exit code tells whether it was done.
     pub(super) fn print(&self, as_json: bool) -> Result<ExitCode, Failure> {
         if as_json {
             println!("{}", serde_json::to_string_pretty(&self.json)?);
         } else {
             println!("{}", self.text.trim_end());
         }
-        Ok(ExitCode::from(if self.is_missing { NO_SUCH_TASK } else { 0 }))
+        Ok(ExitCode::from(self.exit))
     }
 }
 
@@ -110,8 +115,13 @@ pub(super) fn spoken(time: Duration) -> String {
     }
 }
 
-/// Reads a time such as `90`, `90s`, `15m`, `12h` or `7d`.
+/// Reads a time such as `90`, `90s`, `15m`, `12h` or `7d`, up to a year.
 pub(super) fn age(text: &str) -> Result<Duration, String> {
+    time(text, 366)
+}
+
+/// Reads a time of at most so many days; `y` are years of 365 days.
+pub(super) fn time(text: &str, most_days: u64) -> Result<Duration, String> {
     let (number, unit) =
         text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let factor = match unit {
@@ -119,22 +129,33 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
         "m" => Some(60),
         "h" => Some(3_600),
         "d" => Some(86_400),
+        "y" => Some(365 * 86_400),
         _ => None,
     };
     let seconds =
         factor.zip(number.parse::<u64>().ok()).and_then(|(factor, n)| n.checked_mul(factor));
     match seconds {
-        Some(seconds) if seconds <= 366 * 86_400 => Ok(Duration::from_secs(seconds)),
-        Some(_) => Err("expected at most 366d".to_owned()),
+        Some(seconds) if seconds <= most_days * 86_400 => Ok(Duration::from_secs(seconds)),
+        Some(_) => Err(format!("expected at most {most_days}d")),
         None => Err("expected seconds, or a number of s, m, h or d, such as 7d".to_owned()),
     }
+}
+
+/// Reads a time such as `2026-12-24T18:00:00+08:00`, or seconds since 1970.
+pub(super) fn moment(text: &str) -> Result<SystemTime, String> {
+    let seconds = text.parse().ok().filter(|seconds: &u64| *seconds < 253_402_300_800);
+    let time = seconds.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+    time.or_else(|| Some(text.parse::<jiff::Timestamp>().ok()?.into()))
+        .filter(|time| *time >= UNIX_EPOCH)
+        .ok_or_else(|| {
+            "expected a time with its zone, such as 2026-12-24T18:00:00+08:00, or seconds since 1970"
+                .to_owned()
+        })
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
     use super::*;
 
     #[test]
@@ -160,12 +181,23 @@ mod tests {
     #[test]
     fn an_age_has_a_unit_and_an_end() {
         for (text, seconds) in
-            [("0", 0), ("90", 90), ("90s", 90), ("15m", 900), ("12h", 43_200), ("7d", 604_800)]
+            [("0", 0), ("90", 90), ("90s", 90), ("15m", 900), ("12h", 43_200), ("1y", 31_536_000)]
         {
             assert_eq!(age(text).unwrap(), Duration::from_secs(seconds), "{text}");
         }
         for wrong in ["", "d", "-1", "1.5h", "1w", "367d", "99999999999999999999"] {
             assert!(age(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_moment_has_its_zone() {
+        let christmas = UNIX_EPOCH + Duration::from_secs(1_798_106_400);
+        for text in ["2026-12-24T18:00:00+08:00", "2026-12-24T10:00:00Z", "1798106400"] {
+            assert_eq!(moment(text).unwrap(), christmas, "{text}");
+        }
+        for wrong in ["", "tomorrow", "2026-12-24T18:00:00", "-1", "1950-01-01T00:00:00Z", "1e30"] {
+            assert!(moment(wrong).is_err(), "{wrong}");
         }
     }
 }

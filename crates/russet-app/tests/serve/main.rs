@@ -10,13 +10,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod board;
 mod chat;
+mod counter;
 mod doctor;
+mod flights;
 mod life;
+mod lock;
+mod operator;
 mod queue;
 mod refusals;
 mod schedule;
 mod seed;
 mod settings;
+mod stock;
 mod takeover;
 mod worker;

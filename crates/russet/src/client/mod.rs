@@ -14,7 +14,7 @@ mod fault;
 mod health;
 mod link;
 mod meter;
-#[cfg(feature = "queue")]
+#[cfg(any(feature = "lock", feature = "queue"))]
 mod objects;
 mod places;
 pub mod raw;
@@ -157,7 +157,12 @@ impl Russet {
         &self.inner.namespace
     }
 
-    #[cfg(any(feature = "cache", feature = "counters", feature = "queue"))]
+    #[cfg(any(
+        feature = "cache",
+        feature = "counters",
+        feature = "leaderboard",
+        feature = "queue"
+    ))]
     pub(crate) fn clock(&self) -> &ServerClock {
         &self.inner.clock
     }

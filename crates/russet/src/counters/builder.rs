@@ -1,7 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{Counters, Granularity, Inner, calendar::Calendar, current::Current};
+use super::{Counters, Granularity, Inner, current::Current};
 use crate::{
+    calendar::Calendar,
     client::Russet,
     error::{Error, Result},
     keys::{Slot, counters as keys},

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Counters, Granularity, builder::Retention, calendar::Calendar};
+use super::{Counters, Granularity, builder::Retention};
 use crate::{
+    calendar::{Bucket, Calendar},
     client::{Call, FromReply},
     error::{Advice, Error, ErrorKind, Result},
     keys::Part,
@@ -45,12 +46,11 @@ impl Buckets {
     /// `Invalid` when the moment is not within the years 1970 to 9998.
     pub(super) fn at(calendar: &Calendar, retention: Retention, at_ms: i64) -> Result<Self> {
         let place = |granularity: Granularity| -> Result<Place> {
-            let bucket = calendar.bucket(granularity, at_ms)?;
-            let expiry_ms = bucket.end_ms + retention.ms(granularity);
-            Ok(Place { part: granularity.part(&bucket.label), expiry_ms })
+            let bucket = calendar.bucket(granularity.unit(), at_ms)?;
+            Ok(Place::of(granularity, &bucket, retention))
         };
         let [minute, hour, day, month] = Granularity::ALL;
-        let window = calendar.bucket(minute, at_ms)?;
+        let window = calendar.bucket(minute.unit(), at_ms)?;
         Ok(Self {
             from_ms: window.start_ms,
             until_ms: window.end_ms,
@@ -60,6 +60,13 @@ impl Buckets {
 
     pub(super) fn part(&self, granularity: Granularity) -> &Part {
         &self.places[granularity as usize].part
+    }
+}
+
+impl Place {
+    pub(super) fn of(granularity: Granularity, bucket: &Bucket, retention: Retention) -> Self {
+        let expiry_ms = bucket.end_ms + retention.ms(granularity);
+        Self { part: granularity.part(&bucket.label), expiry_ms }
     }
 }
 

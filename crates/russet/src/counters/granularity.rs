@@ -1,4 +1,7 @@
-use crate::keys::{Part, counters as keys};
+use crate::{
+    calendar::Unit,
+    keys::{Part, counters as keys},
+};
 
 /// How long the buckets of a count are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +19,15 @@ pub enum Granularity {
 impl Granularity {
     /// All four, the shortest first.
     pub const ALL: [Granularity; 4] = [Self::Minute, Self::Hour, Self::Day, Self::Month];
+
+    pub(super) fn unit(self) -> Unit {
+        match self {
+            Self::Minute => Unit::Minute,
+            Self::Hour => Unit::Hour,
+            Self::Day => Unit::Day,
+            Self::Month => Unit::Month,
+        }
+    }
 
     /// The key of the bucket with this label.
     pub(super) fn part(self, label: &str) -> Part {

@@ -1,24 +1,24 @@
 //! Counts by minute, hour, day and month.
 
 mod builder;
-mod calendar;
 mod current;
 mod granularity;
 mod read;
 mod scripts;
 mod series;
 mod write;
+mod write_many;
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use metrics::Counter;
 
 use crate::{
+    calendar::Calendar,
     client::Russet,
     keys::{Part, Slot},
 };
 use builder::Retention;
-use calendar::Calendar;
 use current::Current;
 
 pub use builder::CountersBuilder;

@@ -151,7 +151,7 @@ impl Counters {
         time: SystemTime,
         n: usize,
     ) -> Result<Vec<Top>> {
-        let bucket = self.inner.calendar.bucket(granularity, millis(time))?;
+        let bucket = self.inner.calendar.bucket(granularity.unit(), millis(time))?;
         self.top_of(&granularity.part(&bucket.label), n).await
     }
 

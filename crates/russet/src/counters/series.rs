@@ -8,13 +8,10 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    Counters, Granularity, MOST_ENTRIES, Point,
-    builder::Retention,
-    calendar::{Bucket, Calendar},
-    current::TRIES,
-    scripts,
+    Counters, Granularity, MOST_ENTRIES, Point, builder::Retention, current::TRIES, scripts,
 };
 use crate::{
+    calendar::{Bucket, Calendar},
     clock::{from_millis, millis},
     error::{Error, Result},
     names::check_name,
@@ -133,7 +130,7 @@ impl Span {
                     "a series has at most {MOST_ENTRIES} points, and this range has about {found}"
                 )));
             }
-            let bucket = calendar.bucket(granularity, at_ms)?;
+            let bucket = calendar.bucket(granularity.unit(), at_ms)?;
             at_ms = bucket.end_ms;
             buckets.push(bucket);
         }
@@ -150,7 +147,8 @@ impl Span {
     ) -> Result<bool> {
         let is_fixed = self.start_ms.is_some() && self.end_ms.is_some();
         Ok(is_fixed
-            || calendar.bucket(granularity, server_ms)? == calendar.bucket(granularity, now_ms)?)
+            || calendar.bucket(granularity.unit(), server_ms)?
+                == calendar.bucket(granularity.unit(), now_ms)?)
     }
 }
 

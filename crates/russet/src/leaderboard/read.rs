@@ -1,7 +1,9 @@
 //! Everything that reads a board. A board that does not exist reads as an empty one.
 
-use super::{Leaderboard, MOST_MEMBERS, Ranked, Standing, check_entries, scripts};
-use crate::{client::Call, error::Result, names::check_name};
+use super::{
+    Leaderboard, MOST_MEMBERS, Ranked, Standing, Ties, check_entries, place::Place, scripts,
+};
+use crate::{client::Call, error::Result, keys::Part, names::check_name};
 
 /// The largest window of [`Leaderboard::around`] lists 999 members.
 const MOST_NEIGHBOURS: usize = 499;
@@ -46,10 +48,15 @@ impl Leaderboard {
     pub async fn page(&self, offset: u64, n: usize) -> Result<Vec<Ranked>> {
         check_entries("a page of a board", n, 1, MOST_MEMBERS)?;
         self.inner.reads.increment(1);
-        let first = i64::try_from(offset).unwrap_or(i64::MAX);
-        let last = first.saturating_add(n as i64 - 1);
-        let call = self.read("ZREVRANGE").arg(first).arg(last).arg("WITHSCORES");
-        Ok(ranked(offset, self.inner.russet.run(call).await?))
+        // No board is larger, and a script's numbers are exact to here.
+        let first = i64::try_from(offset).unwrap_or(i64::MAX).min(1 << 52);
+        let last = first + n as i64 - 1;
+        if let Some(scores) = self.plain() {
+            let call = self.read("ZREVRANGE", scores).arg(first).arg(last).arg("WITHSCORES");
+            return Ok(self.ranked(offset, offset, self.inner.russet.run(call).await?));
+        }
+        let inner = &*self.inner;
+        self.lines(|place| scripts::page(inner, place, first, last)).await
     }
 
     /// The member with up to `n` members, 0 to 499, directly above and `n` directly below it, the best first,
@@ -74,9 +81,8 @@ impl Leaderboard {
         check_name("name of a member", member)?;
         check_entries("the neighbours on each side", n, 0, MOST_NEIGHBOURS)?;
         self.inner.reads.increment(1);
-        let call = scripts::around(&self.inner.slot, &self.inner.scores, member, n);
-        let (first, members): (u64, Vec<(String, f64)>) = self.inner.russet.run(call).await?;
-        Ok(ranked(first, members))
+        let inner = &*self.inner;
+        self.lines(|place| scripts::around(inner, place, member, n)).await
     }
 
     /// The member's score and rank as they stand at one moment; `None` when it is not on the board.
@@ -94,9 +100,14 @@ impl Leaderboard {
     ///
     /// # Errors
     /// `Invalid` when the name is not 1 to 256 bytes long; otherwise as every read.
+    #[tracing::instrument(name = "leaderboard.standing", level = "debug", skip_all, fields(board = self.name()))]
     pub async fn standing(&self, member: &str) -> Result<Option<Standing>> {
-        let alone = self.around(member, 0).await?;
-        Ok(alone.first().map(|line| Standing { score: line.score, rank: Some(line.rank) }))
+        check_name("name of a member", member)?;
+        self.inner.reads.increment(1);
+        let inner = &*self.inner;
+        let (_, score, index): (_, _, Option<u64>) =
+            self.ask(|place| scripts::standing(inner, place, member)).await?;
+        Ok(index.map(|index| Standing { score, rank: Some(index + 1) }))
     }
 
     /// The member's rank, 1 for the best; `None` when it is not on the board.
@@ -116,9 +127,13 @@ impl Leaderboard {
     /// `Invalid` when the name is not 1 to 256 bytes long; otherwise as every read.
     #[tracing::instrument(name = "leaderboard.rank", level = "debug", skip_all, fields(board = self.name()))]
     pub async fn rank(&self, member: &str) -> Result<Option<u64>> {
+        let Some(scores) = self.plain() else {
+            return Ok(self.standing(member).await?.and_then(|standing| standing.rank));
+        };
         check_name("name of a member", member)?;
         self.inner.reads.increment(1);
-        let index: Option<u64> = self.inner.russet.run(self.read("ZREVRANK").arg(member)).await?;
+        let call = self.read("ZREVRANK", scores).arg(member);
+        let index: Option<u64> = self.inner.russet.run(call).await?;
         Ok(index.map(|index| index + 1))
     }
 
@@ -138,9 +153,12 @@ impl Leaderboard {
     /// `Invalid` when the name is not 1 to 256 bytes long; otherwise as every read.
     #[tracing::instrument(name = "leaderboard.score", level = "debug", skip_all, fields(board = self.name()))]
     pub async fn score(&self, member: &str) -> Result<Option<f64>> {
+        let Some(scores) = self.plain() else {
+            return Ok(self.standing(member).await?.map(|standing| standing.score));
+        };
         check_name("name of a member", member)?;
         self.inner.reads.increment(1);
-        self.inner.russet.run(self.read("ZSCORE").arg(member)).await
+        self.inner.russet.run(self.read("ZSCORE", scores).arg(member)).await
     }
 
     /// How many members the board has.
@@ -160,7 +178,13 @@ impl Leaderboard {
     #[tracing::instrument(name = "leaderboard.count", level = "debug", skip_all, fields(board = self.name()))]
     pub async fn count(&self) -> Result<u64> {
         self.inner.reads.increment(1);
-        self.inner.russet.run(self.read("ZCARD")).await
+        if let Some(scores) = self.plain() {
+            return self.inner.russet.run(self.read("ZCARD", scores)).await;
+        }
+        let inner = &*self.inner;
+        let (_, count, _): (_, _, Option<u64>) =
+            self.ask(|place| scripts::count(inner, place)).await?;
+        Ok(count as u64)
     }
 
     /// `leaderboard:<name>` as it stands in its keys, for spans and messages.
@@ -168,15 +192,27 @@ impl Leaderboard {
         self.inner.slot.object()
     }
 
-    fn read(&self, command: &'static str) -> Call {
-        Call::read(command, &self.inner.slot).key(&self.inner.scores)
+    fn read(&self, command: &'static str, scores: &Part) -> Call {
+        Call::read(command, &self.inner.slot).key(scores)
     }
-}
 
-/// Numbers the members; `first` of them stand above.
-fn ranked(first: u64, members: Vec<(String, f64)>) -> Vec<Ranked> {
-    let numbered = (1..).zip(members);
-    numbered
-        .map(|(nth, (member, score))| Ranked { rank: first.saturating_add(nth), member, score })
-        .collect()
+    async fn lines(&self, call: impl Fn(&Place) -> Call) -> Result<Vec<Ranked>> {
+        let (_, first, (above, members)): (_, _, (u64, Vec<(String, f64)>)) =
+            self.ask(call).await?;
+        Ok(self.ranked(first as u64, above, members))
+    }
+
+    /// Numbers members that stand behind so many others, of which so many are above the first by the tie rule.
+    fn ranked(&self, first: u64, above: u64, members: Vec<(String, f64)>) -> Vec<Ranked> {
+        let mut lines: Vec<Ranked> = Vec::with_capacity(members.len());
+        for (nth, (member, score)) in (1..).zip(members) {
+            let rank = match lines.last() {
+                None => above.saturating_add(1),
+                Some(last) if self.inner.ties == Ties::Shared && last.score == score => last.rank,
+                Some(_) => first.saturating_add(nth),
+            };
+            lines.push(Ranked { rank, member, score });
+        }
+        lines
+    }
 }

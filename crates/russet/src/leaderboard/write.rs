@@ -1,6 +1,12 @@
 //! Everything that changes a board.
 
-use super::{Leaderboard, MOST_MEMBERS, Standing, score::check_score, scripts};
+use std::collections::HashMap;
+
+use super::{
+    Leaderboard, MOST_MEMBERS, Standing,
+    score::check_score,
+    scripts::{self, How},
+};
 use crate::{
     client::Call,
     error::{Error, Result},
@@ -32,9 +38,9 @@ impl Leaderboard {
         check_name("name of a member", member)?;
         let score = check_score("the score", score.into())?;
         self.inner.updates.increment(1);
-        let call =
-            scripts::add(&self.inner.slot, &self.inner.scores, member, score, self.inner.max_size);
-        let index: Option<u64> = self.inner.russet.run(call).await?;
+        let inner = &*self.inner;
+        let (_, score, index): (_, _, Option<u64>) =
+            self.ask(|place| scripts::add(inner, place, member, score)).await?;
         Ok(Standing { score, rank: index.map(|index| index + 1) })
     }
 
@@ -61,15 +67,9 @@ impl Leaderboard {
         check_name("name of a member", member)?;
         let by = check_score("the increment", by.into())?;
         self.inner.updates.increment(1);
-        let call = scripts::increment(
-            &self.inner.slot,
-            &self.inner.scores,
-            member,
-            by,
-            self.inner.max_size,
-        );
-        let (outcome, score, index): (String, f64, Option<u64>) =
-            self.inner.russet.run(call).await?;
+        let inner = &*self.inner;
+        let (outcome, score, index): (_, _, Option<u64>) =
+            self.ask(|place| scripts::increment(inner, place, member, by)).await?;
         match outcome.as_str() {
             "standing" => Ok(Standing { score, rank: index.map(|index| index + 1) }),
             _ => Err(Error::invalid(format_args!(
@@ -100,11 +100,43 @@ impl Leaderboard {
         &self,
         members: impl IntoIterator<Item = (M, f64)>,
     ) -> Result<u64> {
+        self.update_many(How::Set, members).await
+    }
+
+    /// Adds to the scores of up to 1,000 members in one step, all of them or none, and tells how many of them were not on the
+    /// board. When a member comes twice, both are added. No members are no call.
+    ///
+    /// ```
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = russet::testing::TestServer::start().await?;
+    /// # let russet = russet::Russet::connect(&server.url()).await?;
+    /// # let board = russet::Leaderboard::builder(&russet, "game_scores").build()?;
+    /// board.add("player1", 1_000.0).await?;
+    /// let new = board.increment_many([("player1", 200.0), ("player2", 700.0)]).await?;
+    /// assert_eq!((new, board.score("player1").await?), (1, Some(1_200.0)));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`add_many`](Self::add_many); `Invalid` also when a new score would not be a number between -2^53 and 2^53.
+    #[tracing::instrument(name = "leaderboard.increment_many", level = "debug", skip_all, fields(board = self.name()))]
+    pub async fn increment_many<M: Into<String>>(
+        &self,
+        members: impl IntoIterator<Item = (M, f64)>,
+    ) -> Result<u64> {
+        self.update_many(How::Sum, members).await
+    }
+
+    async fn update_many<M: Into<String>>(
+        &self,
+        how: How,
+        members: impl IntoIterator<Item = (M, f64)>,
+    ) -> Result<u64> {
         let mut checked = Vec::new();
         for (member, score) in members {
             if checked.len() == MOST_MEMBERS {
                 return Err(Error::invalid(format_args!(
-                    "add_many takes at most {MOST_MEMBERS} members at a time"
+                    "at most {MOST_MEMBERS} members can be added at a time"
                 )));
             }
             let member = member.into();
@@ -115,9 +147,17 @@ impl Leaderboard {
             return Ok(0);
         }
         self.inner.updates.increment(checked.len() as u64);
-        let call =
-            scripts::add_many(&self.inner.slot, &self.inner.scores, &checked, self.inner.max_size);
-        self.inner.russet.run(call).await
+        let members = merged(how, checked)?;
+        let inner = &*self.inner;
+        let (outcome, number, _): (_, _, Option<u64>) =
+            self.ask(|place| scripts::add_many(inner, place, how, &members)).await?;
+        match outcome.as_str() {
+            "added" => Ok(number as u64),
+            _ => Err(Error::invalid(format_args!(
+                "{}: the new scores must be between -2^53 and 2^53, and that of one of the members would not",
+                self.name()
+            ))),
+        }
     }
 
     /// Takes a member off the board; `false` when it was not on it.
@@ -139,10 +179,16 @@ impl Leaderboard {
     pub async fn remove(&self, member: &str) -> Result<bool> {
         check_name("name of a member", member)?;
         self.inner.updates.increment(1);
-        self.inner
-            .russet
-            .run(Call::write("ZREM", &self.inner.slot).key(&self.inner.scores).arg(member))
-            .await
+        let inner = &*self.inner;
+        if let Some(scores) = self.plain() {
+            return inner
+                .russet
+                .run(Call::write("ZREM", &inner.slot).key(scores).arg(member))
+                .await;
+        }
+        let (_, removed, _): (_, _, Option<u64>) =
+            self.ask(|place| scripts::remove(inner, place, member)).await?;
+        Ok(removed > 0.0)
     }
 
     /// Keeps the best `n` members, removes the others and tells how many were removed; 0 empties the board.
@@ -167,18 +213,42 @@ impl Leaderboard {
     #[tracing::instrument(name = "leaderboard.trim", level = "debug", skip_all, fields(board = self.name()))]
     pub async fn trim(&self, n: u64) -> Result<u64> {
         self.inner.updates.increment(1);
-        let kept = i64::try_from(n).unwrap_or(i64::MAX).min(1 << 53);
+        let kept = i64::try_from(n).unwrap_or(i64::MAX).min(1 << 52);
         let mut removed = 0;
         loop {
-            let call = Call::write("ZREMRANGEBYRANK", &self.inner.slot)
-                .key(&self.inner.scores)
-                .arg(-kept - TRIM_ROUND as i64)
-                .arg(-kept - 1);
-            let round: u64 = self.inner.russet.run(call).await?;
+            let round = self.trim_round(kept).await?;
             removed += round;
             if round < TRIM_ROUND {
                 return Ok(removed);
             }
         }
     }
+
+    async fn trim_round(&self, kept: i64) -> Result<u64> {
+        let inner = &*self.inner;
+        if let Some(scores) = self.plain() {
+            let call = Call::write("ZREMRANGEBYRANK", &inner.slot).key(scores);
+            let call = call.arg(-kept - TRIM_ROUND as i64).arg(-kept - 1);
+            return inner.russet.run(call).await;
+        }
+        let (_, removed, _): (_, _, Option<u64>) =
+            self.ask(|place| scripts::trim(inner, place, kept)).await?;
+        Ok(removed as u64)
+    }
+}
+
+/// Each member once, in the order in which they come last.
+fn merged(how: How, members: Vec<(String, f64)>) -> Result<Vec<(String, f64)>> {
+    let mut scores: HashMap<String, (usize, f64)> = HashMap::new();
+    for (at, (member, score)) in members.into_iter().enumerate() {
+        let entry = scores.entry(member).or_insert((at, 0.0));
+        let score = match how {
+            How::Set => score,
+            How::Sum => check_score("the increment", entry.1 + score)?,
+        };
+        *entry = (at, score);
+    }
+    let mut members: Vec<_> = scores.into_iter().collect();
+    members.sort_unstable_by_key(|(_, (at, _))| *at);
+    Ok(members.into_iter().map(|(member, (_, score))| (member, score)).collect())
 }

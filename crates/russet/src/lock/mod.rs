@@ -6,6 +6,7 @@ mod guard;
 mod held;
 mod holding;
 mod line;
+mod names;
 mod redlock;
 mod reentrant;
 mod scripts;
@@ -28,6 +29,7 @@ use take::Patience;
 
 pub use builder::LockBuilder;
 pub use guard::LockGuard;
+pub use names::LockNames;
 pub use redlock::{NoMajority, NodeVote, Redlock, RedlockBuilder, RedlockGuard};
 pub use reentrant::{Owner, ReentrantGuard, ReentrantLock, ReentrantLockBuilder};
 pub use status::{Holder, LockStatus};

@@ -7,7 +7,7 @@ use std::io;
 use russet::testing::{Reply, TestCluster, TestServer};
 
 /// The tests that cannot run on a Cluster, and why. Whatever else does not run there is a failure.
-pub const NOT_ON_A_CLUSTER: [(&str, &str); 36] = [
+pub const NOT_ON_A_CLUSTER: [(&str, &str); 39] = [
     (
         "a_miss_costs_three_round_trips_and_six_commands_and_a_hit_one_get",
         "counts at one proxy and resets the statistics of one server",
@@ -53,6 +53,15 @@ pub const NOT_ON_A_CLUSTER: [(&str, &str); 36] = [
     ),
     ("an_addition_takes_at_most_nine_commands", "counts the commands of one server"),
     ("an_update_takes_at_most_five_commands", "counts the commands of one server"),
+    (
+        "a_batch_is_one_round_trip_and_three_commands_a_bucket",
+        "counts at one proxy, and the commands of one server",
+    ),
+    (
+        "the_top_100_of_very_many_names_is_exact_and_scans_nothing",
+        "makes a user of one server, and reads its statistics",
+    ),
+    ("each_call_under_each_rule_costs_what_its_docs_say", "counts the commands of one server"),
     ("nothing_old_is_left_after_a_cut_connection", "cuts the one connection at one proxy"),
     (
         "a_connection_that_says_nothing_costs_the_maximum_age",

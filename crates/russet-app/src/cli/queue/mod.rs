@@ -9,9 +9,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use russet::{Peek, Queue, RateLimit, Russet, TaskDetails, TaskId};
 use serde_json::{Value, json};
 
+use super::operator::{Operator, exit_codes};
 use super::report::{Report, age};
-use super::{connect, wrong_usage};
-use crate::config::RedisArgs;
+use super::wrong_usage;
 use crate::jobs::{self, Job, Options};
 use crate::{Failure, killed_worker};
 use report::{Page, Row};
@@ -23,23 +23,14 @@ const PAGE: u64 = 100;
 ///
 /// Without a server it asks the private one of the russet that runs on the data folder. Nothing asks first.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = exit_codes!("3 there is no such task"))]
 pub(super) struct QueueCommand {
     #[command(subcommand)]
     verb: Verb,
 
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
-
     #[command(flatten)]
-    redis: RedisArgs,
+    operator: Operator,
 }
-
-const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 a server could not be asked, 2 wrong usage, 3 there is no such task.
-
-The environment is that of `russet serve`: REDIS_URL, or REDIS_HOST and its like.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -174,15 +165,13 @@ impl QueueCommand {
             },
             other => Ready::Other(other),
         };
-        let russet = connect(&self.redis).await?;
-        let report = match verb {
+        let ask = async |russet: &Russet| match verb {
             Ready::Enqueue((queue, job, options)) => {
-                Report::put(&job.enqueue(&open(&russet, &queue)?, &options).await?)
+                Ok(Report::put(&job.enqueue(&open(russet, &queue)?, &options).await?))
             }
-            Ready::Other(verb) => verb.done(&russet).await?,
+            Ready::Other(verb) => verb.done(russet).await,
         };
-        russet.close().await;
-        report.print(self.json)
+        self.operator.report(ask).await
     }
 }
 

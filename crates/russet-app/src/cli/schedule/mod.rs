@@ -4,39 +4,30 @@ mod missed;
 mod report;
 
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
 use russet::{Cancelled, ErrorKind, Missed, Peek, Rescheduled, Russet, Scheduler, TaskId};
 
+use super::operator::{Operator, exit_codes};
 use super::queue::{open, peek};
-use super::report::{Report, age};
-use super::{connect, wrong_usage};
+use super::report::{Report, age, moment};
+use super::wrong_usage;
 use crate::Failure;
-use crate::config::RedisArgs;
 use crate::jobs::{self, Job, Options, Recurs, Times};
 
 /// See what is to be done at its time, and again and again; add to it, take from it, change it
 ///
 /// Without a server it asks the private one of the russet that runs on the data folder. Nothing asks first.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = exit_codes!("3 there is no such task"))]
 pub(super) struct ScheduleCommand {
     #[command(subcommand)]
     verb: Verb,
 
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
-
     #[command(flatten)]
-    redis: RedisArgs,
+    operator: Operator,
 }
-
-const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 a server could not be asked, 2 wrong usage, 3 there is no such task, or it does not wait any more.
-
-The environment is that of `russet serve`: REDIS_URL, or REDIS_HOST and its like.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -164,15 +155,13 @@ impl ScheduleCommand {
             },
             _ => None,
         };
-        let russet = connect(&self.redis).await?;
-        let report = match (self.verb, added) {
+        let ask = async |russet: &Russet| match (self.verb, added) {
             (Verb::Add(entry), Some((job, checked))) => {
-                add(&scheduler(&russet, &entry.queue)?, job, checked).await
+                add(&scheduler(russet, &entry.queue)?, job, checked).await
             }
-            (verb, _) => verb.done(&russet).await,
+            (verb, _) => verb.done(russet).await,
         };
-        russet.close().await;
-        report?.print(self.json)
+        self.operator.report(ask).await
     }
 }
 
@@ -288,33 +277,4 @@ async fn cancel(scheduler: &Scheduler, what: &str) -> Result<Report, Failure> {
         },
         Err(_) => report::unknown(what),
     })
-}
-
-/// Reads a time such as `2026-12-24T18:00:00+08:00`, or seconds since 1970.
-fn moment(text: &str) -> Result<SystemTime, String> {
-    let seconds = text.parse().ok().filter(|seconds: &u64| *seconds < 253_402_300_800);
-    let time = seconds.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
-    time.or_else(|| Some(text.parse::<jiff::Timestamp>().ok()?.into()))
-        .filter(|time| *time >= UNIX_EPOCH)
-        .ok_or_else(|| {
-            "expected a time with its zone, such as 2026-12-24T18:00:00+08:00, or seconds since 1970"
-                .to_owned()
-        })
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_moment_has_its_zone() {
-        let christmas = UNIX_EPOCH + Duration::from_secs(1_798_106_400);
-        for text in ["2026-12-24T18:00:00+08:00", "2026-12-24T10:00:00Z", "1798106400"] {
-            assert_eq!(moment(text).unwrap(), christmas, "{text}");
-        }
-        for wrong in ["", "tomorrow", "2026-12-24T18:00:00", "-1", "1950-01-01T00:00:00Z", "1e30"] {
-            assert!(moment(wrong).is_err(), "{wrong}");
-        }
-    }
 }
