@@ -157,7 +157,7 @@ impl Russet {
         &self.inner.namespace
     }
 
-    #[cfg(any(feature = "cache", feature = "counters", feature = "queue"))]
+    #[cfg(any(feature = "cache", feature = "counters", feature = "queue", feature = "session"))]
     pub(crate) fn clock(&self) -> &ServerClock {
         &self.inner.clock
     }
@@ -173,7 +173,8 @@ impl Russet {
         feature = "cache",
         feature = "inventory",
         feature = "lock",
-        feature = "pubsub"
+        feature = "pubsub",
+        feature = "session"
     ))]
     pub(crate) fn runtime(&self) -> &Handle {
         &self.inner.runtime
