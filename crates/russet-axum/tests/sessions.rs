@@ -470,6 +470,28 @@ async fn applications_of_one_host_have_cookies_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_token_is_good_in_its_own_application_alone() {
+    let app = Served::start().await;
+    let sso = russet::Sso::new(&app.sessions);
+    let device = Device::unknown().user_agent("Firefox");
+    let global = sso.sign_in("ann", &device).await.unwrap();
+    let shop = sso.open(&global, "shop", &()).await.unwrap().unwrap();
+    let layer = SessionLayer::new(app.sessions.clone());
+    let served = async |name| serve(routes().layer(layer.clone().application(name))).await;
+    let addresses = [app.address, served("shop").await, served("chat").await];
+    let mut answers = Vec::new();
+    for signed_in in [global, shop] {
+        for address in addresses {
+            let mut browser = Browser::at(address);
+            browser.jar.insert(COOKIE.to_owned(), signed_in.token.expose().to_owned());
+            answers.push(browser.get("/maybe").await.body);
+        }
+    }
+    let expected = ["somebody", "nobody", "nobody", "nobody", "somebody", "nobody"];
+    assert_eq!(answers, expected);
+}
+
+#[tokio::test]
 async fn a_session_that_was_made_elsewhere_takes_the_place_of_the_browsers() {
     let app = Served::start().await;
     let router = routes()

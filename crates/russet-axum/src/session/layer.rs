@@ -31,6 +31,7 @@ pub struct SessionLayer {
 pub(super) struct Settings {
     pub(super) cookie: SessionCookie,
     pub(super) proxies: Vec<IpNet>,
+    pub(super) application: Option<String>,
 }
 
 /// What [`SessionLayer`] makes of a service.
@@ -53,6 +54,13 @@ impl SessionLayer {
     pub fn cookie_name(mut self, name: &str) -> Result<Self, BadCookieName> {
         self.settings_mut().cookie.rename(name)?;
         Ok(self)
+    }
+
+    /// The application under a single sign-on that this is: only its sessions are accepted, so that one application cannot go to another
+    /// with the tokens of its visitors. Only global sessions unless set.
+    pub fn application(mut self, name: &str) -> Self {
+        self.settings_mut().application = Some(name.to_owned());
+        self
     }
 
     /// The cookie outlives the browser: it gets the session's longest life as `Max-Age`. Off unless set: whoever uses a browser

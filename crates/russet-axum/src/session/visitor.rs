@@ -77,13 +77,18 @@ impl Visitor {
         };
         let Some(token) = token else { return Ok(None) };
         let reason = match self.inner.sessions.validate(&token, &self.inner.device).await? {
-            Validation::Valid(session) => return Ok(Some(session.into())),
+            Validation::Valid(session)
+                if session.app() == self.inner.settings.application.as_deref() =>
+            {
+                return Ok(Some(session.into()));
+            }
+            Validation::Valid(_) => "other_application",
             Validation::Unknown => "unknown",
             Validation::Expired => "expired",
             Validation::Tampered => "tampered",
             Validation::Mismatched => "mismatched",
         };
-        if matches!(reason, "tampered" | "mismatched") {
+        if matches!(reason, "tampered" | "mismatched" | "other_application") {
             tracing::warn!(reason, address = ?self.inner.address, "a session cookie was not accepted");
         } else {
             tracing::info!(reason, "a session cookie was not accepted");
