@@ -93,7 +93,7 @@ fn bad_json(rejection: JsonRejection) -> ApiError {
     .caused_by(rejection)
 }
 
-fn chain<'a>(
+pub(crate) fn chain<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())

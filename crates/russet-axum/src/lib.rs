@@ -1,6 +1,7 @@
 //! Pieces of russet for services on axum.
 //!
 //! - [`Server`]: serves a router with limits for everything that a client can make last.
+//! - [`session`]: who is signed in, by a cookie; and protection against requests that another site makes a browser send.
 //! - [`request_id`]: a name for each request, in its log lines, its answer and its errors.
 //! - [`error`]: one JSON shape for every error; `russet::Error` maps to the right status by `?`.
 //! - [`extract`]: axum's `Json`, `Path` and `Query` with refusals in that shape.
@@ -26,8 +27,10 @@ pub mod panic;
 pub mod rate_limit;
 pub mod request_id;
 pub mod server;
+pub mod session;
 
 pub use error::ApiError;
 #[cfg(feature = "rate_limit")]
 pub use rate_limit::RateLimitLayer;
 pub use server::Server;
+pub use session::{CsrfLayer, Session, SessionLayer, Visitor};

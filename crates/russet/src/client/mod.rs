@@ -161,7 +161,8 @@ impl Russet {
         feature = "cache",
         feature = "counters",
         feature = "leaderboard",
-        feature = "queue"
+        feature = "queue",
+        feature = "session"
     ))]
     pub(crate) fn clock(&self) -> &ServerClock {
         &self.inner.clock
@@ -178,7 +179,8 @@ impl Russet {
         feature = "cache",
         feature = "inventory",
         feature = "lock",
-        feature = "pubsub"
+        feature = "pubsub",
+        feature = "session"
     ))]
     pub(crate) fn runtime(&self) -> &Handle {
         &self.inner.runtime
