@@ -1,5 +1,6 @@
 //! The commands.
 
+mod account;
 mod bench;
 mod doctor;
 mod queue;
@@ -7,9 +8,11 @@ mod report;
 mod schedule;
 mod seed;
 mod serve;
+mod session;
 mod worker;
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -17,6 +20,7 @@ use russet::Russet;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, RedisArgs, debug_wanted};
+use crate::secret_key::SecretKeys;
 use crate::{Failure, redis_server};
 
 /// A web application on Redis and SQL, complete in one command.
@@ -37,6 +41,8 @@ enum Command {
     Worker(worker::Worker),
     Queue(queue::QueueCommand),
     Schedule(schedule::ScheduleCommand),
+    Session(session::SessionCommand),
+    Account(account::AccountCommand),
     Seed(seed::Seed),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
@@ -53,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Bench(_) | Command::Doctor(_) | Command::Queue(_) | Command::Schedule(_) => {
             "error"
         }
+        Command::Session(_) | Command::Account(_) => "error",
         _ => "info",
     });
     let runtime = match tokio::runtime::Runtime::new() {
@@ -65,6 +72,8 @@ pub fn main() -> ExitCode {
             Command::Worker(worker) => worker.run().await.map(|()| ExitCode::SUCCESS),
             Command::Queue(queue) => queue.run().await,
             Command::Schedule(schedule) => schedule.run().await,
+            Command::Session(session) => session.run().await,
+            Command::Account(account) => account.run().await,
             Command::Seed(seed) => seed.run().await.map(|()| ExitCode::SUCCESS),
             Command::Bench(bench) => bench.run().await.map(|()| ExitCode::SUCCESS),
             Command::Doctor(doctor) => doctor.run().await,
@@ -88,6 +97,23 @@ async fn connect(redis: &RedisArgs) -> Result<Russet, Failure> {
         None => redis_server::connection(config::existing(&redis.data_dir)?)?,
     };
     Ok(builder.connect().await?)
+}
+
+/// The keys that sign sessions, from the file, the environment, or the data folder; made there when there are none.
+fn secret_keys(file: Option<&Path>, data_dir: &Path) -> Result<SecretKeys, Failure> {
+    let (given, previous) = given_keys();
+    SecretKeys::load(file, given.as_deref(), previous.as_deref(), data_dir)
+}
+
+/// The same for operators, who make none.
+fn existing_secret_keys(file: Option<&Path>, data_dir: &Path) -> Result<SecretKeys, Failure> {
+    let (given, previous) = given_keys();
+    SecretKeys::load_existing(file, given.as_deref(), previous.as_deref(), data_dir)
+}
+
+fn given_keys() -> (Option<String>, Option<String>) {
+    let variable = |name| std::env::var(name).ok().filter(|key| !key.trim().is_empty());
+    (variable("SECRET_KEY"), variable("SECRET_KEY_PREVIOUS"))
 }
 
 fn wrong_usage(error: &str) -> ExitCode {
