@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accounts;
 mod chat;
 mod doctor;
 mod life;
@@ -17,6 +18,7 @@ mod queue;
 mod refusals;
 mod schedule;
 mod seed;
+mod session;
 mod settings;
 mod takeover;
 mod worker;
