@@ -80,6 +80,20 @@ pub(crate) fn open_private(path: &Path) -> std::io::Result<File> {
 /// # Errors
 /// When the file cannot be read or written.
 pub(crate) fn read_or_generate(path: &Path) -> Result<String, Failure> {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| format!("the system gave no random bytes: {error}"))?;
+    let fresh: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    read_or_write(path, &fresh)
+}
+
+/// The text that this file holds; a missing or empty file is filled with `fresh` first.
+///
+/// A crash leaves the file whole or empty.
+///
+/// # Errors
+/// When the file cannot be read or written.
+pub(crate) fn read_or_write(path: &Path, fresh: &str) -> Result<String, Failure> {
     let failed = |error: std::io::Error| format!("{} cannot be used: {error}", path.display());
     let mut file = open_private(path).map_err(failed)?;
     let mut text = String::new();
@@ -88,14 +102,10 @@ pub(crate) fn read_or_generate(path: &Path) -> Result<String, Failure> {
     if !text.is_empty() {
         return Ok(text.to_owned());
     }
-    let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| format!("the system gave no random bytes: {error}"))?;
-    let fresh: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     file.write_all(format!("{fresh}\n").as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(failed)?;
-    Ok(fresh)
+    Ok(fresh.to_owned())
 }
 
 #[cfg(test)]

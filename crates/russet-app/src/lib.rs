@@ -1,5 +1,7 @@
 //! The program `russet`: a web application on Redis and SQL, complete in one command.
 //!
+//! - [`access`]: who reaches the server, and who must sign in for what.
+//! - [`accounts`]: who may sign in.
 //! - [`cli`]: the commands, `serve`, `worker`, `queue`, `seed`, `bench` and `doctor`.
 //! - [`mod@bench`]: what each block costs, beside the raw commands of the server.
 //! - [`config`]: flags over environment over defaults.
@@ -13,6 +15,8 @@
 //! - [`http`]: the routes; [`http::app`] makes the router that the tests call without a socket.
 //! - [`pages`]: the pages that people see, in two languages.
 
+pub mod access;
+pub mod accounts;
 pub mod bench;
 pub mod chat;
 pub mod cli;

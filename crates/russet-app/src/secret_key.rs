@@ -1,10 +1,13 @@
-//! The application's secret key: given, or generated and kept in the data folder.
+//! The application's secret keys: given, or generated and kept in the data folder. Sessions are signed with them.
 
 use std::fmt;
 use std::path::Path;
 
 use crate::Failure;
 use crate::data_dir::read_or_generate;
+
+/// The file of the data folder.
+const FILE: &str = "secret-key";
 
 /// The fewest bytes that a key may have.
 const SHORTEST: usize = 32;
@@ -14,34 +17,98 @@ const KNOWN: [&str; 6] =
     ["your-secret-key", "your_secret_key", "changeme", "change-me", "secret-key", "password"];
 
 /// A key of at least 32 bytes. Its text is never printed.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SecretKey(String);
 
-impl SecretKey {
-    /// Takes the key from `file`, else from `given`, else from `secret-key` in the data folder, where it is
-    /// generated when there is none.
+/// The key that signs sessions, and those that have signed before and are still believed.
+#[derive(Debug, Clone)]
+pub struct SecretKeys {
+    signing: SecretKey,
+    previous: Vec<SecretKey>,
+}
+
+impl SecretKeys {
+    /// Takes the keys from `file`, one a line, the first of them signing; else the signing key from `given`; else from `secret-key`
+    /// in the data folder, where one is generated when there is none. `previous` are more keys that are believed, with spaces
+    /// between them.
     ///
     /// # Errors
     /// A file that cannot be read; a key that is short, known or one character repeated.
     pub fn load(
         file: Option<&Path>,
         given: Option<&str>,
+        previous: Option<&str>,
         data_dir: &Path,
     ) -> Result<Self, Failure> {
-        match (file, given) {
+        let generated = || read_or_generate(&data_dir.join(FILE));
+        Self::from_parts(file, given, previous, generated)
+    }
+
+    /// The same for who must not make one: a key of his own would sign nothing that others believe.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and when there is no key.
+    pub fn load_existing(
+        file: Option<&Path>,
+        given: Option<&str>,
+        previous: Option<&str>,
+        data_dir: &Path,
+    ) -> Result<Self, Failure> {
+        let kept = data_dir.join(FILE);
+        let missing = "name the secret key of `russet serve`, which signs what is to be read: --secret-key-file or SECRET_KEY";
+        let existing = || match std::fs::read_to_string(&kept) {
+            Ok(text) if !text.trim().is_empty() => Ok(text),
+            _ => Err(Failure::from(missing)),
+        };
+        Self::from_parts(file, given, previous, existing)
+    }
+
+    /// A key that nobody else has, for an application of which nothing outlives the process.
+    #[must_use]
+    pub fn random() -> Self {
+        let bytes: [u8; SHORTEST] = rand::random();
+        let text = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { signing: SecretKey(text), previous: Vec::new() }
+    }
+
+    fn from_parts(
+        file: Option<&Path>,
+        given: Option<&str>,
+        previous: Option<&str>,
+        otherwise: impl FnOnce() -> Result<String, Failure>,
+    ) -> Result<Self, Failure> {
+        let (text, source) = match (file, given) {
             (Some(file), _) => {
                 let text = std::fs::read_to_string(file).map_err(|error| {
                     format!("the secret key file {} cannot be read: {error}", file.display())
                 })?;
-                Self::check(text.trim(), "--secret-key-file")
+                (text, "--secret-key-file")
             }
-            (None, Some(text)) => Self::check(text, "SECRET_KEY"),
-            (None, None) => {
-                Self::check(&read_or_generate(&data_dir.join("secret-key"))?, "secret-key")
-            }
-        }
+            (None, Some(text)) => (text.to_owned(), "SECRET_KEY"),
+            (None, None) => (otherwise()?, FILE),
+        };
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let signing = SecretKey::check(lines.next().unwrap_or_default(), source)?;
+        let earlier = lines.map(|line| SecretKey::check(line, source));
+        let others = previous.unwrap_or_default().split_whitespace();
+        let others = others.map(|key| SecretKey::check(key, "SECRET_KEY_PREVIOUS"));
+        Ok(Self { signing, previous: earlier.chain(others).collect::<Result<_, _>>()? })
     }
 
+    /// The key that signs.
+    #[must_use]
+    pub fn signing(&self) -> &SecretKey {
+        &self.signing
+    }
+
+    /// The keys that are believed besides.
+    #[must_use]
+    pub fn also_verify(&self) -> &[SecretKey] {
+        &self.previous
+    }
+}
+
+impl SecretKey {
     /// The key's bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -92,21 +159,46 @@ mod tests {
         assert!(refusal(&"a".repeat(40)).contains("repeated"));
     }
 
+    const ONE: &str = "0123456789abcdef0123456789abcdef";
+    const TWO: &str = "fedcba9876543210fedcba9876543210";
+    const THREE: &str = "00112233445566778899aabbccddeeff";
+
     #[test]
     fn a_generated_key_is_kept() {
         let temp = tempfile::tempdir().unwrap();
-        let fresh = SecretKey::load(None, None, temp.path()).unwrap();
-        let again = SecretKey::load(None, None, temp.path()).unwrap();
-        assert_eq!(fresh.as_bytes(), again.as_bytes());
+        assert!(SecretKeys::load_existing(None, None, None, temp.path()).is_err());
+        assert!(!temp.path().join(FILE).exists());
+        let fresh = SecretKeys::load(None, None, None, temp.path()).unwrap();
+        let again = SecretKeys::load(None, None, None, temp.path()).unwrap();
+        assert!(fresh.signing() == again.signing());
+        let read = SecretKeys::load_existing(None, None, None, temp.path()).unwrap();
+        assert!(fresh.signing() == read.signing());
     }
 
     #[test]
     fn a_file_stands_above_the_environment() {
         let temp = tempfile::tempdir().unwrap();
         let file = temp.path().join("key");
-        std::fs::write(&file, "0123456789abcdef0123456789abcdef\n").unwrap();
-        let key = SecretKey::load(Some(&file), Some("too short"), temp.path()).unwrap();
-        assert_eq!(key.as_bytes(), b"0123456789abcdef0123456789abcdef");
+        std::fs::write(&file, format!("{ONE}\n")).unwrap();
+        let keys = SecretKeys::load(Some(&file), Some("too short"), None, temp.path()).unwrap();
+        assert_eq!(keys.signing().as_bytes(), ONE.as_bytes());
+        assert!(keys.also_verify().is_empty());
+    }
+
+    #[test]
+    fn earlier_keys_are_further_lines_or_words_of_the_environment_and_are_checked_too() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("key");
+        std::fs::write(&file, format!("{ONE}\n\n{TWO}\n")).unwrap();
+        let keys = SecretKeys::load(Some(&file), None, Some(THREE), temp.path()).unwrap();
+        let others: Vec<_> = keys.also_verify().iter().map(SecretKey::as_bytes).collect();
+        assert_eq!(keys.signing().as_bytes(), ONE.as_bytes());
+        assert_eq!(others, [TWO.as_bytes(), THREE.as_bytes()]);
+        let load = |previous| SecretKeys::load(None, Some(ONE), Some(previous), temp.path());
+        let both = [TWO, THREE].join(" ");
+        assert_eq!(load(&both).unwrap().also_verify().len(), 2);
+        assert!(load("your-secret-key-your-secret-key-your").is_err());
+        assert!(load("short").unwrap_err().to_string().contains("SECRET_KEY_PREVIOUS"));
     }
 
     #[test]

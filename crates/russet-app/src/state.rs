@@ -7,12 +7,15 @@ use russet::{
     Counters, Inventory, Leaderboard, Limit, Queue, RateLimiter, Russet, WhenAway, Worker,
 };
 
+use crate::access::Access;
+use crate::accounts::Accounts;
 use crate::chat::Chat;
 use crate::db::Database;
 use crate::flash_sale::FlashSale;
 use crate::http::demo::Demo;
 use crate::jobs::{self, Work};
 use crate::killed_worker::KilledWorker;
+use crate::secret_key::SecretKeys;
 use crate::users::{Users, UsersSettings};
 
 /// Handles to the stores and the blocks on them. A cheap clone.
@@ -40,6 +43,10 @@ pub struct AppState {
     pub chat: Chat,
     /// How often one may join a room, over all processes.
     pub joins: RateLimiter,
+    /// Who may sign in.
+    pub accounts: Accounts,
+    /// Who may do what, and by which names the server is called.
+    pub access: Access,
     /// The demonstration of the cache on the home page.
     pub demo: Demo,
     /// The demonstration of the shop on the home page.
@@ -89,6 +96,9 @@ impl AppState {
                 .when_away(WhenAway::Allow)
                 .build()?,
             flash_sale: FlashSale::new(&russet)?,
+            // Nobody else knows the key: whoever serves more than one process names one.
+            accounts: Accounts::new(&russet, db.clone(), &SecretKeys::random())?,
+            access: Access::default(),
             killed_worker: KilledWorker::new(&russet)?,
             demo: Demo::new(&russet, db.clone())?,
             russet,

@@ -4,26 +4,34 @@
 //! reads it again. A message may come twice that way: its id tells.
 
 mod pace;
+mod presence;
+mod seats;
 mod words;
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use russet::{MessageId, PubSub, Russet, Subscription, Topic};
+use russet::{Limit, MessageId, PubSub, RateLimiter, Russet, Subscription, Topic};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use utoipa::ToSchema;
 
 pub use pace::Pace;
-pub use words::{Name, Room, Text};
+pub use presence::Member;
+pub(crate) use presence::News;
+pub use seats::Place;
+pub use words::{Name, Room, Speaker, Text};
+
+use presence::Presence;
+use seats::Seats;
 
 /// How many messages a room keeps, and for how long.
 const KEEP: u64 = 1_000;
 const KEEP_FOR: Duration = Duration::from_secs(30 * 86_400);
-/// The most conversations of a process at the same time.
-const MOST: usize = 500;
+/// How much one account, or one address, says in all its conversations: so much at once, and so much in a minute.
+const AT_ONCE: u64 = 60;
+const A_MINUTE: u64 = 300;
 /// What is kept for one who reads slowly, before it is told to read the history again.
 const BUFFER: usize = 256;
 const BUFFER_BYTES: usize = 1 << 20;
@@ -35,7 +43,9 @@ const CLOSE: Duration = Duration::from_secs(5);
 pub struct Chat {
     russet: Russet,
     live: PubSub,
-    places: Arc<Semaphore>,
+    presence: Presence,
+    limit: RateLimiter,
+    seats: Arc<Seats>,
     closing: CancellationToken,
     conversations: TaskTracker,
 }
@@ -44,6 +54,8 @@ pub struct Chat {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Kept {
     name: String,
+    #[serde(default)]
+    signed_in: bool,
     text: String,
 }
 
@@ -55,23 +67,20 @@ pub struct Message {
     pub id: String,
     /// When it was said: seconds since 1970 UTC, by the clock of the Redis server.
     pub at: f64,
-    /// Who said it, by the name that was given.
+    /// Who said it.
     pub name: String,
+    /// Whether that is the name of an account, whose owner was signed in. Otherwise it is what somebody said of itself.
+    #[serde(default)]
+    pub signed_in: bool,
     /// What was said.
     pub text: String,
 }
 
 impl Message {
-    fn new(id: MessageId, Kept { name, text }: Kept) -> Self {
+    fn new(id: MessageId, Kept { name, signed_in, text }: Kept) -> Self {
         let at = id.time().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        Self { id: id.to_string(), at, name, text }
+        Self { id: id.to_string(), at, name, signed_in, text }
     }
-}
-
-/// A place among the conversations of this process, until it is dropped.
-#[derive(Debug)]
-pub struct Place {
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Chat {
@@ -79,26 +88,46 @@ impl Chat {
         let live = PubSub::builder(russet).buffer(BUFFER).buffer_bytes(BUFFER_BYTES).build()?;
         Ok(Self {
             russet: russet.clone(),
+            presence: Presence::new(live.clone()),
+            limit: RateLimiter::builder(russet, "chat")
+                .limit(Limit::gcra(A_MINUTE, Duration::from_secs(60)).burst(AT_ONCE))
+                .build()?,
+            seats: Arc::default(),
             live,
-            places: Arc::new(Semaphore::new(MOST)),
             closing: CancellationToken::new(),
             conversations: TaskTracker::new(),
         })
     }
 
-    /// A place for one more conversation; none when there are too many.
+    /// A place for one more conversation of an account or an address; none when there are too many, of all or of this one.
     #[must_use]
-    pub fn place(&self) -> Option<Place> {
-        let permit = self.places.clone().try_acquire_owned().ok()?;
-        Some(Place { _permit: permit })
+    pub fn place(&self, whose: &str) -> Option<Place> {
+        self.seats.take(whose)
+    }
+
+    /// Comes into a room: the others see it.
+    #[must_use]
+    pub fn enter(&self, room: &Room, speaker: Speaker) -> Member {
+        self.presence.enter(room, speaker)
+    }
+
+    /// Counts a message of an account or an address, in whatever conversation of whatever process; answers how long to wait when
+    /// it is one too many. One round trip.
+    ///
+    /// # Errors
+    /// When Redis is away.
+    pub async fn may_say(&self, whose: &str) -> russet::Result<Result<(), Duration>> {
+        let allowance = self.limit.check(whose).await?;
+        Ok(if allowance.is_allowed { Ok(()) } else { Err(allowance.retry_after) })
     }
 
     /// Says something in a room: it is kept, and told to everybody who is there. Two round trips.
     ///
     /// # Errors
     /// When Redis is away.
-    pub async fn say(&self, room: &Room, name: &Name, text: Text) -> russet::Result<Message> {
-        let kept = Kept { name: name.to_string(), text: text.into() };
+    pub async fn say(&self, room: &Room, speaker: &Speaker, text: Text) -> russet::Result<Message> {
+        let Speaker { name, signed_in } = speaker;
+        let kept = Kept { name: name.to_string(), signed_in: *signed_in, text: text.into() };
         let published = self.topic(room)?.publish(&kept).await?;
         let message = Message::new(published.id, kept);
         if let Err(error) = self.live.publish(&channel(room), &message).await {
@@ -149,7 +178,11 @@ impl Chat {
     pub async fn close(&self) {
         self.closing.cancel();
         self.conversations.close();
-        if tokio::time::timeout(CLOSE, self.conversations.wait()).await.is_err() {
+        let ended = async {
+            self.conversations.wait().await;
+            self.presence.close().await;
+        };
+        if tokio::time::timeout(CLOSE, ended).await.is_err() {
             tracing::warn!(left = self.conversations.len(), "conversations were cut");
         }
     }

@@ -3,18 +3,29 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// The most characters of each.
 const LONGEST_ROOM: usize = 40;
 const LONGEST_NAME: usize = 40;
 const LONGEST_TEXT: usize = 1_000;
 
 /// A room: 1 to 40 of the characters `a-z 0-9 -`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Room(String);
 
 /// Somebody's name: 1 to 40 characters on one line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Name(String);
+
+/// Who talks.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Speaker {
+    /// By which name.
+    pub name: Name,
+    /// Whether it is that of an account, whose owner is signed in.
+    pub signed_in: bool,
+}
 
 /// A message: 1 to 1,000 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! The commands.
 
+mod account;
 mod bench;
 mod board;
 mod counter;
@@ -12,10 +13,12 @@ mod report;
 mod schedule;
 mod seed;
 mod serve;
+mod session;
 mod stock;
 mod worker;
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -23,6 +26,7 @@ use russet::Russet;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, RedisArgs, debug_wanted};
+use crate::secret_key::SecretKeys;
 use crate::{Failure, redis_server};
 
 /// A web application on Redis and SQL, complete in one command.
@@ -47,6 +51,8 @@ enum Command {
     Counter(counter::CounterCommand),
     Board(board::BoardCommand),
     Stock(stock::StockCommand),
+    Session(session::SessionCommand),
+    Account(account::AccountCommand),
     Seed(seed::Seed),
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
@@ -77,6 +83,8 @@ pub fn main() -> ExitCode {
             Command::Counter(counter) => counter.run().await,
             Command::Board(board) => board.run().await,
             Command::Stock(stock) => stock.run().await,
+            Command::Session(session) => session.run().await,
+            Command::Account(account) => account.run().await,
             Command::Seed(seed) => seed.run().await.map(|()| ExitCode::SUCCESS),
             Command::Bench(bench) => bench.run().await.map(|()| ExitCode::SUCCESS),
             Command::Doctor(doctor) => doctor.run().await,
@@ -100,6 +108,23 @@ async fn connect(redis: &RedisArgs) -> Result<Russet, Failure> {
         None => redis_server::connection(config::existing(&redis.data_dir)?)?,
     };
     Ok(builder.connect().await?)
+}
+
+/// The keys that sign sessions, from the file, the environment, or the data folder; made there when there are none.
+fn secret_keys(file: Option<&Path>, data_dir: &Path) -> Result<SecretKeys, Failure> {
+    let (given, previous) = given_keys();
+    SecretKeys::load(file, given.as_deref(), previous.as_deref(), data_dir)
+}
+
+/// The same for operators, who make none.
+fn existing_secret_keys(file: Option<&Path>, data_dir: &Path) -> Result<SecretKeys, Failure> {
+    let (given, previous) = given_keys();
+    SecretKeys::load_existing(file, given.as_deref(), previous.as_deref(), data_dir)
+}
+
+fn given_keys() -> (Option<String>, Option<String>) {
+    let variable = |name| std::env::var(name).ok().filter(|key| !key.trim().is_empty());
+    (variable("SECRET_KEY"), variable("SECRET_KEY_PREVIOUS"))
 }
 
 fn wrong_usage(error: &str) -> ExitCode {

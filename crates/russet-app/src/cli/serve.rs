@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::stop_signal;
+use crate::access::AccessArgs;
+use crate::accounts::{Accounts, FirstAdministrator};
 use crate::config::{self, CleanupArgs, StoreArgs};
 use crate::data_dir::DataDir;
 use crate::db::Database;
 use crate::jobs::{self, Files, Work};
 use crate::killed_worker::Launcher;
 use crate::redis_server::PrivateServer;
-use crate::secret_key::SecretKey;
 use crate::users::{UserWrites, UsersSettings};
 use crate::{AppState, Failure, http, seed};
 
@@ -36,14 +37,18 @@ const BEGIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Args)]
 #[command(after_help = config::ENVIRONMENT)]
 pub(super) struct Serve {
-    /// Where to listen; only loopback addresses are taken
+    /// Where to listen. An address that other machines reach needs --public-url and --trusted-proxy
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5000", value_parser = config::listen_address)]
     listen: SocketAddr,
 
     #[command(flatten)]
     stores: StoreArgs,
 
-    /// A file with the secret key, at least 32 bytes. Without one or SECRET_KEY, it is generated in the data folder
+    #[command(flatten)]
+    access: AccessArgs,
+
+    /// A file with the secret key, at least 32 bytes, which signs sessions; further lines are keys that have signed before and
+    /// are still believed. Without one or SECRET_KEY, it is generated in the data folder. All processes on one Redis must agree
     #[arg(long, value_name = "FILE")]
     secret_key_file: Option<PathBuf>,
 
@@ -76,7 +81,7 @@ impl Serve {
     pub(super) async fn run(self) -> Result<(), Failure> {
         // From here on a signal stops in order; before, it would leave a half-started Redis server behind.
         let stop = tokio::spawn(stop_signal());
-        config::check_loopback(self.listen)?;
+        let access = self.access.clone().check(self.listen)?;
         let (redis, database) = (self.stores.redis.server()?, self.stores.database()?);
         let listener = TcpListener::bind(self.listen).await.map_err(|error| {
             format!(
@@ -86,8 +91,7 @@ impl Serve {
         })?;
         http::metrics::collect();
         let data = DataDir::open(&self.stores.redis.data_dir)?;
-        let given = std::env::var("SECRET_KEY").ok().filter(|key| !key.is_empty());
-        let _key = SecretKey::load(self.secret_key_file.as_deref(), given.as_deref(), data.path())?;
+        let keys = super::secret_keys(self.secret_key_file.as_deref(), data.path())?;
         let database_url = database.unwrap_or_else(|| Database::url_in(data.path()));
         let db = Database::open(&database_url).await?.slowed_by(self.slow_database);
 
@@ -105,6 +109,9 @@ impl Serve {
             let mut state = AppState::with_users(builder.connect_lazily()?, db.clone(), settings)?;
             let launcher = self.launcher(data.path())?;
             state.killed_worker = state.killed_worker.with_launcher(launcher);
+            state.access = access;
+            state.accounts = Accounts::new(&state.russet, db.clone(), &keys)?;
+            let first = state.accounts.first_administrator(data.path()).await?;
             let files = Files::open(data.path())?;
             if self.concurrency > 0 {
                 let work = Work::new(db.clone(), files);
@@ -122,7 +129,12 @@ impl Serve {
                 let end = end.clone();
                 tokio::spawn(async move { worker.run_until(end.cancelled()).await })
             });
-            greet(&state, listener.local_addr()?, private.as_ref()).await;
+            let address = listener.local_addr()?;
+            greet(&state, address, private.as_ref()).await;
+            if let Some(FirstAdministrator { name, file }) = first {
+                let (url, file) = (state.access.url(address), file.display());
+                tracing::info!("sign in at {url}/login as {name}; the first password is in {file}");
+            }
             seed::first_start(&state).await;
             let stop = async {
                 stop.await.unwrap_or_default();

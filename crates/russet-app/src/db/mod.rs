@@ -1,5 +1,6 @@
 //! The record store: SQLite, or MySQL and MariaDB. Both take the same statements, but for the few that say so.
 
+mod accounts;
 mod milestones;
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -19,6 +20,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use crate::Failure;
 
+pub use accounts::AccountRow;
 pub use outbox::OutboxMessage;
 pub use queued::QueuedWrite;
 pub use stale_copies::Written;
@@ -168,6 +170,7 @@ macro_rules! history {
             ),
             (5, "outbox", include_str!(concat!("migrations/", $folder, "/0005_outbox.sql"))),
             (6, "orders", include_str!(concat!("migrations/", $folder, "/0006_orders.sql"))),
+            (7, "accounts", include_str!(concat!("migrations/", $folder, "/0007_accounts.sql"))),
         ])
     };
 }

@@ -85,7 +85,7 @@ pub async fn asset(Path(file): Path<String>) -> Result<Response, ApiError> {
 }
 
 /// A link that chooses a language or a theme leads back to the page, which then is in it.
-fn remember(choice: Choice, uri: &Uri) -> Option<Response> {
+pub(super) fn remember(choice: Choice, uri: &Uri) -> Option<Response> {
     let cookies: Vec<HeaderValue> = choice.cookies().collect();
     if cookies.is_empty() {
         return None;
@@ -97,7 +97,7 @@ fn remember(choice: Choice, uri: &Uri) -> Option<Response> {
     Some(response)
 }
 
-fn page(template: &impl Template) -> Result<Response, ApiError> {
+pub(super) fn page(template: &impl Template) -> Result<Response, ApiError> {
     let html = template.render().map_err(ApiError::internal)?;
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::VARY, "cookie, accept-language")];
     Ok((headers, Html(html)).into_response())

@@ -1,5 +1,6 @@
 //! The routes.
 
+pub mod account;
 pub mod chat;
 pub mod counters;
 pub mod demo;
@@ -14,6 +15,8 @@ mod names;
 pub mod openapi;
 pub mod overview;
 pub mod reservations;
+pub mod rules;
+pub mod sign_in;
 pub mod stock;
 pub mod tasks;
 pub mod users;
@@ -21,9 +24,9 @@ pub mod views;
 pub mod windows;
 
 use axum::Router;
-use axum::middleware::from_fn;
-use axum::routing::{MethodRouter, get, post};
-use russet_axum::{RateLimitLayer, error, panic, request_id};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{MethodRouter, delete, get, post};
+use russet_axum::{CsrfLayer, RateLimitLayer, SessionLayer, error, panic, request_id};
 
 use crate::AppState;
 
@@ -38,12 +41,22 @@ pub fn app(state: AppState) -> Router {
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
         .layer(joins)
-        .layer(from_fn(guard::refuse_other_sites))
+        .layer(from_fn_with_state(state.clone(), rules::enforce))
+        .layer(CsrfLayer::new())
+        .layer(sessions(&state))
+        .layer(from_fn_with_state(state.access.clone(), guard::refuse_other_sites))
         .layer(from_fn(panic::catch))
         .layer(from_fn(metrics::measure))
         .layer(from_fn(guard::harden))
         .layer(from_fn(request_id::propagate))
         .with_state(state)
+}
+
+/// Who is signed in, by a cookie.
+fn sessions(state: &AppState) -> SessionLayer {
+    let layer = SessionLayer::new(state.accounts.sessions().clone())
+        .trusted_proxies(state.access.proxies().iter().copied());
+    if state.access.has_plain_cookies() { layer.dangerously_plain_cookies() } else { layer }
 }
 
 /// What programs use; all of it stands in `/openapi.json`, and nothing else does.
@@ -69,6 +82,12 @@ pub fn api() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("/api/reservations/{id}/confirm", post(reservations::confirm)),
         ("/api/tasks", get(tasks::look).post(tasks::create)),
         ("/api/tasks/{id}", get(tasks::find).delete(tasks::cancel)),
+        ("/api/login", post(account::login)),
+        ("/api/logout", post(account::logout)),
+        ("/api/session", get(account::session)),
+        ("/api/sessions", get(account::list).delete(account::end_all)),
+        ("/api/sessions/others", delete(account::end_others)),
+        ("/api/sessions/{id}", delete(account::end_one)),
         ("/api/chat/{room}/messages", get(chat::messages)),
         ("/api/chat/{room}/ws", get(chat::join)),
         ("/api/overview", get(overview::overview)),
@@ -88,6 +107,9 @@ fn pages() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("/chat", get(home::chat)),
         ("/shop", get(home::shop)),
         ("/docs", get(home::docs)),
+        ("/login", get(sign_in::page).post(sign_in::sign_in)),
+        ("/logout", post(sign_in::sign_out)),
+        ("/sessions", get(sign_in::sessions).post(sign_in::end)),
         ("/openapi.json", get(openapi::document)),
         ("/assets/{file}", get(home::asset)),
     ]

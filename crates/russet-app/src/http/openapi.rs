@@ -5,15 +5,18 @@ use serde::Serialize;
 use utoipa::{IntoResponses, OpenApi, ToSchema};
 
 use super::{
-    chat, counters, demo, flash_sale, health, killed_worker, leaderboard, metrics, overview,
-    reservations, stock, tasks, users, views, windows,
+    account, chat, counters, demo, flash_sale, health, killed_worker, leaderboard, metrics,
+    overview, reservations, stock, tasks, users, views, windows,
 };
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "russet",
-        description = "Users in SQL behind a cache; counters, a leaderboard, a shop, tasks and chat rooms in Redis.",
+        description = "Users in SQL behind a cache; counters, a leaderboard, a shop, tasks and chat rooms in Redis. \
+                       Whatever changes something is answered with 403 when a page of another site sent it, or when the \
+                       client is signed in and sends no X-CSRF-Token. Where `needs_login` of /api/session is true, it is \
+                       answered with 401 when nobody is signed in, and so is joining a chat room.",
     ),
     paths(
         users::list, users::create, users::find, users::put, users::delete,
@@ -25,6 +28,8 @@ use super::{
         reservations::list, reservations::reserve, reservations::get, reservations::extend, reservations::confirm,
         reservations::cancel,
         tasks::look, tasks::create, tasks::find, tasks::cancel,
+        account::login, account::logout, account::session,
+        account::list, account::end_all, account::end_others, account::end_one,
         chat::messages, chat::join,
         overview::overview,
         demo::cold_key, killed_worker::start, killed_worker::show,
@@ -36,6 +41,7 @@ use super::{
         (name = "statistics", description = "Page views, the leaderboard, counters and windows, in Redis"),
         (name = "shop", description = "Stock that adds up, and reservations that go back by themselves"),
         (name = "tasks", description = "Work for later, by whatever worker is free"),
+        (name = "account", description = "Who is signed in, and where"),
         (name = "chat", description = "Rooms, live and kept"),
         (name = "demonstration", description = "What the cache, the queue and the shop do, measured"),
         (name = "operation", description = "Health and figures"),

@@ -4,6 +4,7 @@ const chat = document.getElementById("chat");
 const [join, say] = [chat.querySelector(".join"), chat.querySelector(".say")];
 const [list, state, refused] = [".messages", ".state", ".refused"].map((css) => chat.querySelector(css));
 const earlier = chat.querySelector(".earlier");
+const [people, typing] = [".people", ".typing"].map((css) => chat.querySelector(css));
 const text = (name, parameters) => Object.entries(parameters ?? {}).reduce(
   (said, [key, value]) => said.replace(`{${key}}`, value), chat.dataset[name]);
 
@@ -11,6 +12,10 @@ const text = (name, parameters) => Object.entries(parameters ?? {}).reduce(
 const [FIRST, LONGEST] = [500, 10000];
 // What is shown at most: who wants more asks for the earlier ones.
 const MOST = 500;
+// How often the others are told that one is typing, and for how long that is shown, in ms.
+const [TYPES, TYPED] = [2500, 5000];
+// A session ends when it is not used: talking is using it. How often it is said, in ms.
+const ALIVE = 300000;
 
 let room = null;
 let socket = null;
@@ -25,6 +30,19 @@ const element = (name, content, ...classes) => {
   return made;
 };
 
+// A name; that of an account has a mark that nobody can type.
+const named = (name, signedIn) => {
+  const made = element("span", name);
+  if (signedIn) {
+    const mark = element("span", "✓", "account");
+    mark.title = text("account");
+    mark.setAttribute("aria-label", text("account"));
+    mark.setAttribute("role", "img");
+    made.append(mark);
+  }
+  return made;
+};
+
 // ---- messages, in the order of their ids, each once ----
 
 const parts = (id) => id.split("-").map(Number);
@@ -33,13 +51,15 @@ const isLater = (one, other) => {
   return ms > otherMs || (ms === otherMs && seq > otherSeq);
 };
 
-const line = ({ id, at, name, text: said }) => {
+const line = ({ id, at, name, signed_in: signedIn, text: said }) => {
   const item = element("li", "");
   item.dataset.id = id;
   const time = element("time", new Date(at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
   time.dateTime = new Date(at * 1000).toISOString();
   const head = element("p", "", "by");
-  head.append(element("strong", name), time);
+  const by = element("strong", "");
+  by.append(named(name, signedIn));
+  head.append(by, time);
   item.append(head, element("p", said, "said"));
   return item;
 };
@@ -65,6 +85,22 @@ const show = (messages) => {
   if (follow) toEnd();
 };
 
+// ---- who is there, and who is typing ----
+
+const showPeople = ({ people: all, count }) => {
+  const [before, after] = chat.dataset.people.split("{names}");
+  people.replaceChildren(before);
+  all.forEach(({ name, signed_in: signedIn }, nth) => people.append(nth > 0 ? ", " : "", named(name, signedIn)));
+  people.append(count > all.length ? ` +${count - all.length}` : "", after);
+};
+
+let typed = 0;
+const showTyping = (name) => {
+  typing.textContent = text("typing", { name });
+  clearTimeout(typed);
+  typed = setTimeout(() => { typing.textContent = ""; }, TYPED);
+};
+
 // ---- the connection ----
 
 const hear = ({ data }) => {
@@ -79,10 +115,17 @@ const hear = ({ data }) => {
       break;
     }
     case "message":
+      typing.textContent = "";
       show([word]);
       break;
     case "gap":
       state.textContent = text("gap");
+      break;
+    case "here":
+      showPeople(word);
+      break;
+    case "typing":
+      showTyping(word.name);
       break;
     case "error":
       refused.textContent = `${text("failed")} ${word.error}`;
@@ -102,8 +145,14 @@ const connect = () => {
     say.elements.text.focus();
   });
   here.addEventListener("message", hear);
-  here.addEventListener("close", () => {
+  here.addEventListener("close", ({ reason }) => {
     if (socket !== here) return;
+    if (reason === "signed out") {
+      leave();
+      showJoined(false);
+      state.textContent = text("out");
+      return whoAmI();
+    }
     state.textContent = text("lost");
     retry = setTimeout(connect, pause * (0.5 + Math.random() / 2));
     pause = Math.min(pause * 2, LONGEST);
@@ -118,8 +167,27 @@ const leave = () => {
   state.textContent = "";
 };
 
+// Who is signed in talks by that name.
+let account = null;
+const whoAmI = async () => {
+  const answer = await fetch("/api/session").catch(() => null);
+  if (!answer?.ok) return;
+  const { user, needs_login: needsLogin } = await answer.json();
+  account = user;
+  const { name } = join.elements;
+  if (account) name.value = account;
+  name.readOnly = account !== null;
+  join.querySelector("button").disabled = needsLogin && !account;
+  if (!needsLogin || account) return;
+  const link = element("a", text("login"));
+  link.href = "/login?next=/chat";
+  state.append(" ", link);
+};
+whoAmI();
+
 const showJoined = (joined) => {
   for (const field of join.querySelectorAll("input")) field.readOnly = joined;
+  join.elements.name.readOnly ||= account !== null;
   join.querySelector("button").textContent = text(joined ? "leave" : "join");
   if (!joined) chat.querySelector(".room").hidden = true;
 };
@@ -147,12 +215,24 @@ join.addEventListener("submit", async (event) => {
   connect();
 });
 
+let told = 0;
+let alive = Date.now();
+say.elements.text.addEventListener("input", () => {
+  if (socket?.readyState !== WebSocket.OPEN || Date.now() - told < TYPES) return;
+  told = Date.now();
+  socket.send(JSON.stringify({ typing: true }));
+});
+
 say.addEventListener("submit", (event) => {
   event.preventDefault();
   const field = say.elements.text;
   if (socket?.readyState !== WebSocket.OPEN) return;
   refused.textContent = "";
   socket.send(JSON.stringify({ text: field.value }));
+  if (account && Date.now() - alive > ALIVE) {
+    alive = Date.now();
+    fetch("/api/session").catch(() => null);
+  }
   field.value = "";
 });
 

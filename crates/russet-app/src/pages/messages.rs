@@ -142,7 +142,33 @@ catalogue! {
     talk_here: "You are in the room {room}.", "你在聊天室 {room} 中。";
     talk_lost: "The connection is lost. Trying again …", "连接已断开，正在重试……";
     talk_gap: "The connection to Redis was lost for a while; what was said meanwhile has been read again.", "与 Redis 的连接曾经断开，期间的消息已重新读取。";
+    talk_people: "Here: {names}", "在场：{names}";
+    talk_typing: "{name} is typing …", "{name} 正在输入……";
+    talk_out: "You are signed out.", "你已退出登录。";
+    talk_login: "Sign in to talk here.", "登录后才能在这里聊天。";
+    talk_account: "signed in", "已登录";
     talk_needs_script: "The chat needs JavaScript.", "聊天需要 JavaScript。";
+
+    account: "Account", "账户";
+    login: "Sign in", "登录";
+    login_name: "Name", "用户名";
+    password: "Password", "密码";
+    login_note: "The administrator's first password is in the file admin-password of the server's data folder.", "管理员的初始密码在服务器数据目录的 admin-password 文件中。";
+    login_wrong: "The name or the password is wrong.", "用户名或密码错误。";
+    login_too_many: "There were too many tries. Wait a while, and try again.", "尝试次数过多，请稍候再试。";
+    login_away: "Nobody can sign in at the moment: a part of the server is away. Try again soon.", "暂时无法登录：服务器的一部分不可用，请稍后再试。";
+    logout: "Sign out", "退出登录";
+    logout_others: "Sign out everywhere else", "退出其他所有设备";
+    logout_everywhere: "Sign out everywhere", "退出所有设备";
+    signed_in_as: "Signed in as", "已登录：";
+    go_on: "Go on", "继续";
+    sessions: "My sessions", "我的会话";
+    sessions_note: "Each browser and program that is signed in with this account. What is ended here is out at its next request.", "使用此账户登录的每个浏览器和程序。在这里结束的会话，在其下一次请求时即被退出。";
+    this_device: "this device", "本设备";
+    unknown_device: "An unknown device", "未知设备";
+    last_used: "last used", "最近使用";
+    since: "since", "始于";
+    until: "until", "至";
 
     leaderboard: "Leaderboard", "排行榜";
     leaderboard_note: "Every change is one atomic step: score, rank and the board's size.", "每次变更都是一个原子步骤：分数、名次和榜单大小。";

@@ -1,10 +1,13 @@
 //! The pages that people see: templates filled on the server, one style sheet, a little script.
 
+mod device;
 mod figures;
 pub mod messages;
 mod preferences;
 
 use askama::Template;
+
+use russet_axum::session::{Next, OwnSession};
 
 use crate::http::overview::Overview;
 use crate::http::stock::StockView;
@@ -52,6 +55,31 @@ pub(crate) struct Store {
 pub(crate) struct Docs {
     pub(crate) t: &'static Messages,
     pub(crate) prefs: Preferences,
+}
+
+/// `/login`.
+#[derive(Template)]
+#[template(path = "login.html")]
+pub(crate) struct Login {
+    pub(crate) t: &'static Messages,
+    pub(crate) prefs: Preferences,
+    pub(crate) next: Next,
+    /// Who is signed in already, and the token of the form that signs out.
+    pub(crate) signed_in: Option<(String, String)>,
+    /// What was wrong; empty at first.
+    pub(crate) error: &'static str,
+}
+
+/// `/sessions`.
+#[derive(Template)]
+#[template(path = "sessions.html")]
+pub(crate) struct OwnSessions<'a> {
+    pub(crate) t: &'static Messages,
+    pub(crate) prefs: Preferences,
+    pub(crate) user: &'a str,
+    pub(crate) csrf: String,
+    /// The newest first.
+    pub(crate) sessions: Vec<OwnSession>,
 }
 
 /// A file that the pages load: its content type and text.

@@ -1,5 +1,6 @@
 //! The page `/chat`, in two tabs.
 
+use russet_app::chat::Speaker;
 use serde_json::json;
 
 use crate::browser::{self, Page};
@@ -116,10 +117,11 @@ async fn a_lost_connection_is_said_and_tried_again() {
 #[tokio::test]
 async fn earlier_messages_are_read_on_demand() {
     let Some((app, page)) = browser::open("/chat").await else { return };
-    let (room, name) = ("lobby".parse().unwrap(), "Ada".parse().unwrap());
+    let room = "lobby".parse().unwrap();
+    let ada = Speaker { name: "Ada".parse().unwrap(), signed_in: false };
     for number in 0..120 {
         let text = number.to_string().parse().unwrap();
-        app.state.chat.say(&room, &name, text).await.unwrap();
+        app.state.chat.say(&room, &ada, text).await.unwrap();
     }
     join(&page, "Bob", "lobby").await;
     let count = format!("document.querySelectorAll('{MESSAGES} li[data-id]').length");

@@ -1,12 +1,14 @@
 //! `/api/chat/…` without a socket; the conversation itself is in `tests/serve/chat.rs`.
 
+use russet_app::chat::Speaker;
 use serde_json::{Value, json};
 
 use crate::support::App;
 
 async fn say(app: &App, room: &str, text: &str) -> String {
     let room = room.parse().unwrap();
-    let said = app.state.chat.say(&room, &"Ada".parse().unwrap(), text.parse().unwrap()).await;
+    let ada = Speaker { name: "Ada".parse().unwrap(), signed_in: false };
+    let said = app.state.chat.say(&room, &ada, text.parse().unwrap()).await;
     said.unwrap().id
 }
 

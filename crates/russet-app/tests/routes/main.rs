@@ -10,6 +10,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
+mod accounts;
 mod chat;
 mod counters;
 mod document;

@@ -97,7 +97,7 @@ async fn a_choice_is_remembered_and_leads_back_to_the_page() {
 
 /// What a page or style sheet loads or links to, as it is written there.
 fn references(text: &str) -> Vec<String> {
-    ["src=\"", "href=\"", "action=\"", "url(", "@import ", "fetch(\"", "import(\""]
+    ["src=\"", "href=\"", " action=\"", "url(", "@import ", "fetch(\"", "import(\""]
         .iter()
         .flat_map(|start| text.split(start).skip(1))
         .map(|rest| rest.split(['"', ')', ' ', ';']).next().unwrap_or_default().to_owned())
@@ -112,6 +112,12 @@ async fn pages_load_nothing_from_elsewhere_and_everything_they_load_is_there() {
     while let Some(path) = seen.get(place).cloned() {
         place += 1;
         let answer = app.get(&path).await;
+        if path == "/sessions" {
+            // Which a visitor who is not signed in does not see.
+            assert_eq!(answer.header("location"), "/login?next=%2Fsessions");
+            seen.push("/login".to_owned());
+            continue;
+        }
         assert!(answer.status.is_success(), "{path}: {}", answer.status);
         for found in references(answer.text()) {
             if found.starts_with('#') || found.starts_with('?') {
@@ -128,6 +134,7 @@ async fn pages_load_nothing_from_elsewhere_and_everything_they_load_is_there() {
         seen,
         [
             "/",
+            "/api/session",
             "/assets/apple.svg",
             "/assets/chat.js",
             "/assets/docs.js",
@@ -137,9 +144,11 @@ async fn pages_load_nothing_from_elsewhere_and_everything_they_load_is_there() {
             "/assets/style.css",
             "/chat",
             "/docs",
+            "/login",
             "/metrics",
             "/openapi.json",
             "/readyz",
+            "/sessions",
             "/shop",
         ]
     );

@@ -3,8 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::{SinkExt as _, StreamExt as _};
 use russet::testing::{Proxy, TestServer, eventually};
+use russet_app::access::Access;
+use russet_app::accounts::Password;
 use russet_axum::Server;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -70,7 +73,17 @@ impl Talker {
         tokio::time::timeout(LONG, next).await.expect("a word")
     }
 
+    /// The next word, but for those of who is there.
     async fn hears(&mut self) -> Value {
+        loop {
+            let word = self.word().await;
+            if word["type"] != "here" && word["type"] != "typing" {
+                return word;
+            }
+        }
+    }
+
+    async fn word(&mut self) -> Value {
         let frame = self.frame().await;
         serde_json::from_str(frame.to_text().unwrap()).unwrap_or_else(|_| panic!("{frame:?}"))
     }
@@ -336,11 +349,149 @@ async fn a_conversation_that_cannot_begin_says_so_by_http() {
     let server = TestServer::start().await.unwrap();
     let app = App::on(&server.url()).await;
     let (address, _stop, _) = listening(&app).await;
-    let places: Vec<_> = std::iter::from_fn(|| app.state.chat.place()).collect();
+    let chat = &app.state.chat;
+    let places: Vec<_> = (0..2_000).map_while(|n| chat.place(&format!("{}", n / 50))).collect();
     assert_eq!(places.len(), 500);
     assert_eq!(Talker::try_join(address, &path("lobby", "Ada"), &[]).await.err(), Some(503));
     drop(places);
     Talker::join(address, "lobby", "Ada").await;
     server.kill().await.unwrap();
     assert_eq!(Talker::try_join(address, &path("lobby", "Bob"), &[]).await.err(), Some(503));
+}
+
+/// Waits until a room's list of people is this; the names of accounts have a mark.
+async fn sees(talker: &mut Talker, people: &[(&str, bool)]) {
+    let wanted: Vec<_> = people
+        .iter()
+        .map(|(name, signed_in)| json!({"name": name, "signed_in": signed_in}))
+        .collect();
+    let seen = tokio::time::timeout(LONG, async {
+        loop {
+            let word = talker.word().await;
+            if word["type"] == "here" && word["people"] == json!(wanted) {
+                assert_eq!(word["count"], wanted.len());
+                return;
+            }
+        }
+    });
+    seen.await.unwrap_or_else(|_| panic!("nobody said that {people:?} are here"));
+}
+
+#[tokio::test]
+async fn who_is_there_is_known_over_all_processes_and_who_was_killed_is_gone() {
+    let server = TestServer::start().await.unwrap();
+    let (one, two) = (DataFolder::new(), DataFolder::new());
+    let url = server.url();
+    let first = Serve::run(&Serve::command(&one, &["--redis-url", &url])).await;
+    let second = Serve::run(&Serve::command(&two, &["--redis-url", &url])).await;
+    let mut ada = Talker::join(first.address, "lobby", "Ada").await;
+    sees(&mut ada, &[("Ada", false)]).await;
+    let mut bob = Talker::join(second.address, "lobby", "Bob").await;
+    let twice = Talker::join(second.address, "lobby", "Bob").await;
+    let _elsewhere = Talker::join(second.address, "other", "Eve").await;
+    for talker in [&mut ada, &mut bob] {
+        sees(talker, &[("Ada", false), ("Bob", false)]).await;
+    }
+    // One of two tabs is closed, and somebody comes: Bob is still there.
+    drop(twice);
+    let cat = Talker::join(first.address, "lobby", "Cat").await;
+    sees(&mut bob, &[("Ada", false), ("Bob", false), ("Cat", false)]).await;
+    drop(cat);
+    sees(&mut bob, &[("Ada", false), ("Bob", false)]).await;
+    sees(&mut ada, &[("Ada", false), ("Bob", false)]).await;
+    second.kill().await;
+    sees(&mut ada, &[("Ada", false)]).await;
+    assert!(first.stop().await.success());
+}
+
+#[tokio::test]
+async fn who_types_is_told_to_the_others_and_not_too_often() {
+    let app = App::start().await;
+    let (address, _stop, _) = listening(&app).await;
+    let mut ada = Talker::join(address, "lobby", "Ada").await;
+    let mut bob = Talker::join(address, "lobby", "Bob").await;
+    // Heard once they are: the room of this process listens by and by.
+    let typed = tokio::time::timeout(LONG, async {
+        loop {
+            ada.sends(Frame::text(r#"{"typing": true}"#)).await;
+            let word = tokio::time::timeout(Duration::from_secs(3), bob.word()).await;
+            if let Ok(word) = word
+                && word["type"] == "typing"
+            {
+                return word;
+            }
+        }
+    });
+    assert_eq!(typed.await.unwrap(), json!({"type": "typing", "name": "Ada", "signed_in": false}));
+    for frame in [r#"{"typing": true, "text": "x"}"#, r#"{}"#, r#"{"typing": 1}"#] {
+        bob.sends(Frame::text(frame)).await;
+        assert!(bob.refused().await.starts_with("this is no message"), "{frame}");
+    }
+    // A message is all that Ada hears of Bob: he did not type, and nobody hears of oneself.
+    bob.says("done").await;
+    loop {
+        let word = ada.word().await;
+        assert_ne!(word["type"], "typing", "{word}");
+        if word["type"] == "message" {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_signed_in_talks_by_the_accounts_name_and_is_out_with_the_session() {
+    let mut app = App::start().await;
+    let (name, password) = ("ada".parse().unwrap(), "correct horse battery".to_owned());
+    let accounts = &app.state.accounts;
+    assert!(accounts.add(&name, Password::typed(password.clone()), &[]).await.unwrap());
+    app.state.access = Access::on_loopback(true);
+    app.router = russet_app::http::app(app.state.clone());
+    let (address, _stop, _) = listening(&app).await;
+    let refused = Talker::try_join(address, &path("lobby", "Ada"), &[]).await.err();
+    assert_eq!(refused, Some(401));
+
+    let (cookie, _) = super::accounts::login(address, "ada", &password).await;
+    let join = async |name: &str| {
+        Talker::try_join(address, &path("lobby", name), &[("cookie", &cookie)]).await.unwrap()
+    };
+    let (mut one, mut two) = (join("Somebody%20Else").await, join("").await);
+    sees(&mut one, &[("ada", true)]).await;
+    one.says("it is me").await;
+    let heard = two.hears().await;
+    assert_eq!(heard["type"], "history");
+    let heard = two.hears_new(&mut Vec::new()).await;
+    assert_eq!((&heard["name"], &heard["signed_in"]), (&json!("ada"), &json!(true)));
+
+    app.state.accounts.sessions().sign_out_everywhere("ada").await.unwrap();
+    for talker in [&mut one, &mut two] {
+        assert_eq!(talker.ended().await, (1008, "signed out".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn one_client_has_one_limit_in_all_its_conversations() {
+    let app = App::start().await;
+    let (beside, _) = app.beside(&crate::support::server().await.url(), Default::default()).await;
+    // 60 at once, and then five a second, however many processes and conversations there are.
+    let begun = std::time::Instant::now();
+    let asked = (0..200).map(|n| if n % 2 == 0 { &app.state.chat } else { &beside.chat });
+    let asked = asked.map(async |chat| chat.may_say("account ada").await.unwrap().is_ok());
+    let allowed = join_all(asked).await.into_iter().filter(|is_allowed| *is_allowed).count();
+    let most = 61.0 + 5.0 * begun.elapsed().as_secs_f64();
+    assert!(allowed >= 60 && (allowed as f64) <= most, "{allowed}, and {most} at most");
+    assert!(app.state.chat.may_say("account bob").await.unwrap().is_ok());
+
+    // A conversation counts for its address: its first message is refused when others have used that up.
+    let (address, _stop, _) = listening(&app).await;
+    eventually(LONG, async || {
+        let mut talker = Talker::join(address, "lobby", "Ada").await;
+        let used =
+            (0..80).map(async |_| app.state.chat.may_say("address 127.0.0.1").await.unwrap());
+        join_all(used).await;
+        talker.says("hello").await;
+        let answer = talker.hears().await;
+        let error = answer["error"].as_str().unwrap_or_default();
+        if error.starts_with("too fast: wait") { Ok(()) } else { Err(answer.to_string()) }
+    })
+    .await;
 }

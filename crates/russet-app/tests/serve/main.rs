@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod accounts;
 mod board;
 mod chat;
 mod counter;
@@ -22,6 +23,7 @@ mod queue;
 mod refusals;
 mod schedule;
 mod seed;
+mod session;
 mod settings;
 mod stock;
 mod takeover;

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod client;
 pub mod program;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -55,6 +56,14 @@ impl App {
         let folder = tempfile::tempdir().expect("a folder");
         let russet = Russet::builder().url(url).namespace(namespace).connect_lazily().unwrap();
         App::with(russet, folder, UsersSettings::default()).await
+    }
+
+    /// On the shared server, with calls that may take long: for many at once on a busy machine.
+    pub async fn patient() -> App {
+        let App { state, folder, .. } = App::start().await;
+        let builder = Russet::builder().url(server().await.url());
+        let builder = builder.namespace(state.russet.namespace()).timeout(Duration::from_secs(30));
+        App::with(builder.connect_lazily().unwrap(), folder, UsersSettings::default()).await
     }
 
     /// On the server at this URL, with other settings for the users.

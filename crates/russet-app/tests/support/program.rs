@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use super::{Answer, request};
 
 /// What `russet` reads from the environment, which must be the test's alone.
-const VARIABLES: [&str; 19] = [
+const VARIABLES: [&str; 22] = [
     "REDIS_URL",
     "REDIS_CA_FILE",
     "REDIS_CERT_FILE",
@@ -34,6 +34,9 @@ const VARIABLES: [&str; 19] = [
     "DB_PASSWORD",
     "DB_NAME",
     "SECRET_KEY",
+    "SECRET_KEY_PREVIOUS",
+    "PUBLIC_URL",
+    "TRUSTED_PROXY",
     "USER_WRITES",
     "TEMP_CLEANUP_ZONE",
     "DEBUG",
