@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade, close_code};
-use axum::extract::State;
 use axum::response::Response;
 use russet::{Event, MessageId, SessionId, Sessions, Subscription};
 use russet_axum::extract::{Json, Path, Query};

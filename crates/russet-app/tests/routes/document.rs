@@ -329,9 +329,8 @@ async fn the_document_has_the_shape_of_openapi_3_1() {
             }
         }
         assert_eq!(described, in_path, "{what}");
-        let has_no_body = path.starts_with("/api/demo/")
-            || path.ends_with("/confirm")
-            || path == "/api/logout";
+        let has_no_body =
+            path.starts_with("/api/demo/") || path.ends_with("/confirm") || path == "/api/logout";
         let takes_body = method == "PUT" || (method == "POST" && !has_no_body);
         assert_eq!(
             operation["requestBody"]["content"].get("application/json").is_some(),
