@@ -21,3 +21,5 @@ mod pictures;
 mod sale;
 #[path = "pages/shop.rs"]
 mod shop;
+#[path = "pages/sign_in.rs"]
+mod sign_in;

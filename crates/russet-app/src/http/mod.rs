@@ -1,6 +1,7 @@
 //! The routes.
 
 pub mod account;
+pub mod applications;
 pub mod chat;
 pub mod counters;
 pub mod demo;
@@ -44,6 +45,7 @@ pub fn app(state: AppState) -> Router {
         .layer(from_fn_with_state(state.clone(), rules::enforce))
         .layer(CsrfLayer::new())
         .layer(sessions(&state))
+        .merge(applications::routes(&state))
         .layer(from_fn_with_state(state.access.clone(), guard::refuse_other_sites))
         .layer(from_fn(panic::catch))
         .layer(from_fn(metrics::measure))
@@ -109,6 +111,7 @@ fn pages() -> Vec<(&'static str, MethodRouter<AppState>)> {
         ("/docs", get(home::docs)),
         ("/login", get(sign_in::page).post(sign_in::sign_in)),
         ("/logout", post(sign_in::sign_out)),
+        ("/sso/{application}", get(applications::ticket)),
         ("/sessions", get(sign_in::sessions).post(sign_in::end)),
         ("/openapi.json", get(openapi::document)),
         ("/assets/{file}", get(home::asset)),

@@ -170,6 +170,16 @@ catalogue! {
     since: "since", "始于";
     until: "until", "至";
 
+    applications: "Applications under this sign-on", "此登录下的应用";
+    app_shop: "Corner shop", "街角小店";
+    app_chat: "Tea room", "茶室";
+    app_note: "This application has a cookie and a session of its own. It has never seen your password: a ticket that was good once has opened it.", "这个应用有自己的 Cookie 和会话。它从未见过您的密码：一张只能用一次的票据打开了它。";
+    app_keeps: "Kept in its own session", "保存在它自己的会话中";
+    app_keep: "Keep", "保存";
+    app_leave: "Leave this application", "离开此应用";
+    app_logout: "Sign out of all applications", "退出所有应用";
+    app_refused: "This way in is good once, for a minute, and for the browser that has asked for it.", "这个入口只能使用一次，一分钟内有效，并且只对发起请求的浏览器有效。";
+
     leaderboard: "Leaderboard", "排行榜";
     leaderboard_note: "Every change is one atomic step: score, rank and the board's size.", "每次变更都是一个原子步骤：分数、名次和榜单大小。";
     rank: "Rank", "名次";

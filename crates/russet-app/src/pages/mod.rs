@@ -82,6 +82,21 @@ pub(crate) struct OwnSessions<'a> {
     pub(crate) sessions: Vec<OwnSession>,
 }
 
+/// `/app/{application}`.
+#[derive(Template)]
+#[template(path = "application.html")]
+pub(crate) struct Application {
+    pub(crate) t: &'static Messages,
+    pub(crate) prefs: Preferences,
+    /// As it stands in the path.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// Who is signed in, and the token of the forms; nobody when a ticket was refused.
+    pub(crate) signed_in: Option<(String, String)>,
+    /// What it keeps.
+    pub(crate) note: String,
+}
+
 /// A file that the pages load: its content type and text.
 pub(crate) fn asset(name: &str) -> Option<(&'static str, &'static str)> {
     const SCRIPT: &str = "text/javascript; charset=utf-8";
