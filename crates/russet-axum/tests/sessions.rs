@@ -123,6 +123,7 @@ async fn the_cookie_has_every_attribute_that_keeps_it_safe() {
     let answer = browser.form("/login", "name=ann").await;
     let (pair, attributes) = answer.set_cookie().unwrap().split_once("; ").unwrap();
     assert!(pair.starts_with("__Host-id=") && !pair.contains("ann"), "{pair}");
+    assert_eq!(pair.len(), "__Host-id=".len() + 88);
     let mut attributes: Vec<_> = attributes.split("; ").collect();
     attributes.sort_unstable();
     assert_eq!(attributes, ["HttpOnly", "Path=/", "SameSite=Lax", "Secure"]);

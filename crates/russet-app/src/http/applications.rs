@@ -119,9 +119,9 @@ pub async fn ticket(
         return Ok(Redirect::to(&Next::after("/login", &uri)).into_response());
     };
     let ticket = Sso::new(visitor.sessions()).ticket(&session, name).await?;
-    let state = Next::from(["/?state=", &asked.state].concat().as_str()).to_string();
-    let state = state.trim_start_matches("/?");
-    let to = ["/app/", name, "/enter?", state, "&ticket=", ticket.expose()].concat();
+    // Whatever a client has sent as state is one parameter, and no header.
+    let state: String = form_urlencoded::byte_serialize(asked.state.as_bytes()).collect();
+    let to = ["/app/", name, "/enter?state=", &state, "&ticket=", ticket.expose()].concat();
     Ok(Redirect::to(&to).into_response())
 }
 

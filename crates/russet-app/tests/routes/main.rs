@@ -12,6 +12,7 @@ mod support;
 
 mod access;
 mod accounts;
+mod applications;
 mod chat;
 mod counters;
 mod document;
