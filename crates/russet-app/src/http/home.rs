@@ -90,7 +90,13 @@ pub(super) fn remember(choice: Choice, uri: &Uri) -> Option<Response> {
     if cookies.is_empty() {
         return None;
     }
-    let mut response = Redirect::to(uri.path()).into_response();
+    // What else the address says stays: where a login leads to.
+    let pairs = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let others = pairs.filter(|(name, _)| !["lang", "theme"].contains(&name.as_ref()));
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(others).finish();
+    let path = uri.path();
+    let back = if query.is_empty() { path.to_owned() } else { [path, "?", &query].concat() };
+    let mut response = Redirect::to(&back).into_response();
     for cookie in cookies {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }

@@ -6,8 +6,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use russet::{ExtendedHold, Hold, HoldState, Reservation, Settlement};
-use russet_axum::ApiError;
 use russet_axum::extract::{Json, Path, Query};
+use russet_axum::{ApiError, Visitor};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -17,6 +17,7 @@ use super::openapi::{ErrorBody, RefusedBody};
 use super::stock::no_such_product;
 use super::tasks::seconds;
 use crate::AppState;
+use crate::accounts::ADMINISTRATOR;
 
 /// The longest hold, in seconds: a day.
 const LONGEST_HOLD: f64 = 86_400.0;
@@ -34,10 +35,10 @@ pub struct Wish {
     #[serde(default = "one")]
     #[schema(minimum = 1, example = 1)]
     quantity: u64,
-    /// Whose it is: 1 to 256 bytes, without control characters. Each user has at most ten units of a product within thirty days, reserved
-    /// and bought together.
+    /// Whose it is: 1 to 256 bytes, without control characters. Where a login is needed, it is who is signed in, whatever stands here; elsewhere
+    /// that is the default. Each user has at most ten units of a product within thirty days, reserved and bought together.
     #[schema(example = "ada")]
-    user: String,
+    user: Option<String>,
     /// How many seconds it holds. Default 300.
     #[schema(minimum = 0.001, maximum = 86_400)]
     hold: Option<f64>,
@@ -126,14 +127,15 @@ pub(super) struct EndedBody {
 ))]
 pub async fn reserve(
     State(app): State<AppState>,
+    visitor: Visitor,
     Json(wish): Json<Wish>,
 ) -> Result<Response, ApiError> {
     check_shown("product", &wish.product)?;
-    check_shown("user", &wish.user)?;
+    let user = buyer(&app, &visitor, wish.user).await?;
     if let Some(request) = &wish.request_id {
         check_shown("request_id", request)?;
     }
-    let mut reserve = app.shop.reserve(&wish.product, wish.quantity).user(&wish.user);
+    let mut reserve = app.shop.reserve(&wish.product, wish.quantity).user(&user);
     if let Some(hold) = wish.hold {
         reserve = reserve.hold(checked_hold(hold)?);
     }
@@ -161,7 +163,7 @@ pub async fn reserve(
         left: if hold == "held" { left(held.until) } else { 0.0 },
         product: wish.product,
         quantity: wish.quantity,
-        user: Some(wish.user),
+        user: Some(user),
         state: hold,
         until: seconds(held.until),
         id: held.id,
@@ -218,10 +220,12 @@ pub async fn get(
 ))]
 pub async fn extend(
     State(app): State<AppState>,
+    visitor: Visitor,
     Path(id): Path<String>,
     Json(Extension { hold }): Json<Extension>,
 ) -> Result<Json<ReservationView>, ApiError> {
     check_shown("id", &id)?;
+    check_owner(&app, &visitor, &id).await?;
     match app.shop.extend(&id, checked_hold(hold)?).await? {
         ExtendedHold::Held { .. } => get(State(app), Path(id)).await,
         ExtendedHold::Ended(settlement) => Err(ended(settlement)),
@@ -239,9 +243,11 @@ pub async fn extend(
 ))]
 pub async fn confirm(
     State(app): State<AppState>,
+    visitor: Visitor,
     Path(id): Path<String>,
 ) -> Result<Json<Settled>, ApiError> {
     check_shown("id", &id)?;
+    check_owner(&app, &visitor, &id).await?;
     match app.shop.confirm(&id).await? {
         Settlement::Sold { .. } => Ok(Json(Settled { id, state: "sold" })),
         other => Err(ended(other)),
@@ -259,13 +265,41 @@ pub async fn confirm(
 ))]
 pub async fn cancel(
     State(app): State<AppState>,
+    visitor: Visitor,
     Path(id): Path<String>,
 ) -> Result<Json<Settled>, ApiError> {
     check_shown("id", &id)?;
+    check_owner(&app, &visitor, &id).await?;
     match app.shop.cancel(&id).await? {
         Settlement::Cancelled { .. } => Ok(Json(Settled { id, state: "cancelled" })),
         other => Err(ended(other)),
     }
+}
+
+/// Who buys: who is signed in, where that is needed, and nobody else.
+async fn buyer(
+    app: &AppState,
+    visitor: &Visitor,
+    named: Option<String>,
+) -> Result<String, ApiError> {
+    if let Some(named) = named.filter(|_| !app.access.needs_login()) {
+        check_shown("user", &named)?;
+        return Ok(named);
+    }
+    let session = visitor.session().await?;
+    let user = session.map(|session| session.user().to_owned());
+    user.ok_or_else(|| ApiError::bad_request("user is missing, and nobody is signed in"))
+}
+
+/// Where a login is needed, a reservation is its owner's and an administrator's; for others there is none.
+async fn check_owner(app: &AppState, visitor: &Visitor, id: &str) -> Result<(), ApiError> {
+    if !app.access.needs_login() {
+        return Ok(());
+    }
+    let session = visitor.session().await?.ok_or_else(ApiError::unauthorized)?;
+    let hold = app.shop.reservation(id).await?.ok_or_else(no_such_reservation)?;
+    let is_own = hold.user.as_deref() == Some(session.user());
+    if is_own || session.has_role(ADMINISTRATOR) { Ok(()) } else { Err(no_such_reservation()) }
 }
 
 impl From<Hold> for ReservationView {

@@ -109,6 +109,37 @@ async fn the_total_of_the_stock_is_an_administrators() {
     }
 }
 
+#[tokio::test]
+async fn who_is_signed_in_buys_for_nobody_else_and_settles_its_own_alone() {
+    let closed = with(Access::on_loopback(true)).await;
+    add(&closed, "ada", PASSWORD, &["admin"]).await;
+    add(&closed, "eve", PASSWORD, &[]).await;
+    add(&closed, "bob", PASSWORD, &[]).await;
+    let mut ada = Client::signed_in(&closed, "ada", PASSWORD).await;
+    let mut eve = Client::signed_in(&closed, "eve", PASSWORD).await;
+    let mut bob = Client::signed_in(&closed, "bob", PASSWORD).await;
+    assert_eq!(
+        ada.call(Method::PUT, "/api/stock/cider", Some(json!({"total": 9}))).await.status,
+        200
+    );
+    let wish = |id: &str| json!({"product": "cider", "user": "bob", "request_id": id});
+    for id in ["one", "two"] {
+        let made = eve.post("/api/reservations", wish(id)).await;
+        assert_eq!((made.status.as_u16(), &made.json()["user"]), (201, &json!("eve")));
+    }
+    for (method, path) in
+        [(Method::POST, "/api/reservations/one/confirm"), (Method::DELETE, "/api/reservations/one")]
+    {
+        bob.call(method, path, None).await.error(404);
+    }
+    let extension = Some(json!({"hold": 600}));
+    bob.call(Method::POST, "/api/reservations/one/extend", extension).await.error(404);
+    let sold = eve.call(Method::POST, "/api/reservations/one/confirm", None).await;
+    assert_eq!(sold.json()["state"], "sold");
+    let cancelled = ada.call(Method::DELETE, "/api/reservations/two", None).await;
+    assert_eq!(cancelled.json()["state"], "cancelled");
+}
+
 /// A request over a connection from this address.
 fn from(peer: &str, host: &str, headers: &[(&str, &str)]) -> Request<Body> {
     let mut request = Request::get("/api/users").header("host", host);

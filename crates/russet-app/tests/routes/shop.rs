@@ -195,7 +195,7 @@ async fn what_makes_no_sense_is_refused_and_says_why() {
         (json!({"user": " "}), "user"),
         (json!({"user": "a\u{7}"}), "control"),
         (json!({"user": long}), "256"),
-        (json!({"user": null}), "string"),
+        (json!({"user": null}), "missing"),
         (json!({"quantity": 0}), "quantity"),
         (json!({"quantity": -1}), "integer"),
         (json!({"quantity": 1.5}), "floating"),
