@@ -391,12 +391,13 @@ async fn work(russet: &Russet, round: u64) -> Result<(), russet::Error> {
 }
 
 /// What waits for nothing.
-const AT_ONCE: [&str; 20] = [
+const AT_ONCE: [&str; 21] = [
     "Sessions::builder",
     "Sessions::new_token",
     "Sso::new",
     "Inventory::builder",
     "RateLimiter::builder",
+    "RateLimiter::limits",
     "SlidingWindow::builder",
     "Cache::builder",
     "Cache::stats",

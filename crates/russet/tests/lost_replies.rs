@@ -290,6 +290,7 @@ const READS: &[&str] = &[
     "SlidingWindow::count",
     "SlidingWindow::rate",
     "RateLimiter::builder",
+    "RateLimiter::limits",
     "RateLimiter::remaining",
     "PubSub::builder",
     "PubSub::new",
