@@ -391,13 +391,14 @@ async fn work(russet: &Russet, round: u64) -> Result<(), russet::Error> {
 }
 
 /// What waits for nothing.
-const AT_ONCE: [&str; 21] = [
+const AT_ONCE: [&str; 22] = [
     "Sessions::builder",
     "Sessions::new_token",
     "Sso::new",
     "Inventory::builder",
     "RateLimiter::builder",
     "RateLimiter::limits",
+    "RateLimiter::name",
     "SlidingWindow::builder",
     "Cache::builder",
     "Cache::stats",

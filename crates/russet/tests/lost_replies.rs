@@ -291,6 +291,7 @@ const READS: &[&str] = &[
     "SlidingWindow::rate",
     "RateLimiter::builder",
     "RateLimiter::limits",
+    "RateLimiter::name",
     "RateLimiter::remaining",
     "PubSub::builder",
     "PubSub::new",
