@@ -1128,10 +1128,7 @@ fn tokens_are_compared_by_subtle_and_made_by_the_system() {
                     [pair[0].split_whitespace().next_back(), pair[1].split_whitespace().next()];
                 let compares =
                     |secret: &&str| words.iter().flatten().any(|word| word.contains(*secret));
-                assert!(
-                    !secrets.iter().any(|secret| compares(secret)),
-                    "{name} compares a secret: {words:?}"
-                );
+                assert!(!secrets.iter().any(compares), "{name} compares a secret: {words:?}");
             }
         }
     }

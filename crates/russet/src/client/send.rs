@@ -35,13 +35,18 @@ impl Russet {
     }
 
     /// When a call that is made now ends at the latest.
-    #[cfg(any(feature = "counters", feature = "pubsub"))]
+    #[cfg(any(
+        feature = "counters",
+        feature = "inventory",
+        feature = "leaderboard",
+        feature = "pubsub"
+    ))]
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.router().settings().timeout
     }
 
     /// As [`run`](Self::run), with the deadline of an earlier call, of which this one is a part.
-    #[cfg(feature = "counters")]
+    #[cfg(any(feature = "counters", feature = "inventory", feature = "leaderboard"))]
     pub(crate) async fn run_until<T: FromReply>(&self, deadline: Instant, call: Call) -> Result<T> {
         Errand { deadline, ..Errand::new(self.router(), Duration::ZERO) }.run(&call).await
     }
