@@ -1116,6 +1116,78 @@ async fn a_process_whose_clock_is_wrong_dates_its_sessions_by_the_server() {
     assert!(created.abs_diff(now) <= 60, "{created} and {now}");
 }
 
+/// Sessions that nobody takes away: what has ended still stands there.
+fn unswept(stage: &Stage) -> Sessions {
+    builder(&stage.russet).touch_after(0.0).sweep_every(Duration::from_secs(3_600)).build().unwrap()
+}
+
+#[tokio::test]
+async fn what_was_signed_out_everywhere_opens_nothing_and_gets_no_new_id_while_its_record_stands() {
+    let stage = stage().await;
+    let sessions = unswept(&stage);
+    let sso = Sso::new(&sessions);
+    let global = sso.sign_in("u", &device()).await.unwrap();
+    sessions.sign_out_everywhere("u").await.unwrap();
+    assert!(left(&stage).await.iter().any(|key| key.contains("record:")), "the record stands");
+    assert!(sso.open(&global, "shop", &()).await.unwrap().is_none());
+    assert!(global.session.rotate().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn use_never_moves_the_idle_deadline_behind_the_end() {
+    let stage = stage().await;
+    let minute = Duration::from_secs(60);
+    let sessions = builder(&stage.russet).idle_timeout(minute).max_age(minute).touch_after(0.0);
+    let sessions = sessions.build().unwrap();
+    let (token, _) = sessions.create("u", &device()).await.unwrap();
+    valid(&sessions, &token).await;
+    let info = sessions.list("u").await.unwrap().remove(0);
+    assert!(info.idle_until <= info.ends, "{info:?}");
+}
+
+#[tokio::test]
+async fn a_new_id_ends_what_stood_under_the_old_one() {
+    let stage = stage().await;
+    let sessions = builder(&stage.russet).sweep_every(Duration::from_millis(50)).build().unwrap();
+    let sso = Sso::new(&sessions);
+    let global = sso.sign_in("u", &device()).await.unwrap();
+    let shop = sso.open(&global, "shop", &()).await.unwrap().unwrap();
+    global.session.rotate().await.unwrap().unwrap();
+    assert!(is_unknown(&sessions, &shop.token).await);
+    eventually(LONG, async || match sessions.ended(9).await.unwrap().first() {
+        Some(entry) if entry.id == shop.session.id() => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_sweeper_ends_nothing_that_was_used_meanwhile_and_forgets_its_marks() {
+    let stage = stage().await;
+    let sessions = builder(&stage.russet).sweep_every(Duration::from_millis(50)).build().unwrap();
+    let (token, session) = sessions.create("u", &device()).await.unwrap();
+    sessions.create("u", &device()).await.unwrap();
+    assert!(sessions.sign_out_others(&session).await.unwrap());
+    let keys = left(&stage).await;
+    let due = keys.iter().find(|key| key.ends_with(":due")).unwrap();
+    let members = stage.server.command(&["ZRANGE", due, "0", "-1"]).await.unwrap();
+    let id = session.id().to_string();
+    let own = members.texts().into_iter().find(|member| member.contains(&id)).unwrap();
+    // As when it was found to be due, and used before it was ended.
+    stage.server.command(&["ZADD", due, "1", own]).await.unwrap();
+    let book = due.replace(":due", ":book");
+    eventually(LONG, async || {
+        let fields = stage.server.command(&["HKEYS", &book]).await.unwrap();
+        match fields.texts().iter().any(|field| field.starts_with("u:")) {
+            false => Ok(()),
+            true => Err(format!("{fields:?}")),
+        }
+    })
+    .await;
+    valid(&sessions, &token).await;
+    assert_eq!(sessions.list("u").await.unwrap().len(), 1);
+}
+
 /// What decides whether a token is good must take the same time for all; and what a token is made of must be random.
 #[test]
 fn tokens_are_compared_by_subtle_and_made_by_the_system() {

@@ -226,3 +226,38 @@ pub(super) fn check_roles(roles: &[String]) -> Result<()> {
     }
     roles.iter().try_for_each(|role| check_name("name of a role", role))
 }
+
+#[cfg(test)]
+#[cfg(feature = "testing")]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::{Russet, testing::TestServer};
+
+    #[tokio::test]
+    async fn a_clock_that_is_wrong_by_a_day_is_set_right_before_a_session_is_dated() {
+        let server = TestServer::start().await.unwrap();
+        let russet = Russet::connect(&server.url()).await.unwrap();
+        let sessions = Sessions::builder(&russet, "web").secret([7; 32]).build().unwrap();
+        russet.clock().learn(russet.clock().now_ms() - 86_400_000);
+        let (_, session) = sessions.create("u", &Device::unknown()).await.unwrap();
+        let age = SystemTime::now().duration_since(session.created()).unwrap_or_default();
+        assert!(age.as_secs() < 3_600, "made {age:?} ago");
+    }
+
+    #[tokio::test]
+    async fn what_is_written_down_of_a_session_that_has_ended_leaves_no_record() {
+        let server = TestServer::start().await.unwrap();
+        let russet = Russet::connect(&server.url()).await.unwrap();
+        let sessions = Sessions::builder(&russet, "web").secret([7; 32]).build().unwrap();
+        let (token, session) = sessions.create("u", &Device::unknown()).await.unwrap();
+        let _ = sessions.sign_out(&token).await.unwrap();
+        let device = Device::unknown();
+        let (spot, ip) = (session.spot(), Some("192.0.2.1"));
+        sessions.try_note(spot, "address_changed", ip, &device, Some(&session)).await;
+        assert_eq!(sessions.activity(9).await.unwrap().len(), 1);
+        let records = server.command(&["KEYS", "*:record:*"]).await.unwrap();
+        assert!(records.texts().is_empty(), "{records:?}");
+    }
+}
