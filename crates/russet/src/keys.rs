@@ -527,6 +527,11 @@ pub(crate) mod queue {
         named.chain(ready).chain(more).collect()
     }
 
+    /// Of all of them those that a task takes which is ready at once: the tasks, the ready ones of its priority, the waiters.
+    pub(crate) fn of_ready(all: &[Part], priority: u8) -> [&Part; 3] {
+        [&all[0], &all[23 - usize::from(priority.min(9))], &all[11]]
+    }
+
     /// Hash: effects that were written together with the end of their tasks. The application removes them.
     pub(crate) fn effects(hash: &str) -> Part {
         Part(["effects:", &encode(hash)].concat())

@@ -652,8 +652,10 @@ async fn a_lost_answer_is_told_and_a_request_finds_out_by_itself() {
     let russet = Russet::builder().url(proxy.url()).timeout(LONG).connect().await.unwrap();
     let queue = Queue::builder(&russet, "lost").build().unwrap();
     // The scripts are taught to the server first.
-    queue.enqueue(mail("first")).await.unwrap();
-    assert_eq!(take(&queue).await.ack().await.unwrap(), Settled::Done);
+    for task in [queue.enqueue(mail("first")), queue.enqueue(mail("second")).request_id("second")] {
+        task.await.unwrap();
+        assert_eq!(take(&queue).await.ack().await.unwrap(), Settled::Done);
+    }
 
     proxy.drop_next_reply().await.unwrap();
     let error = queue.enqueue(mail("x")).await.unwrap_err();
@@ -679,5 +681,5 @@ async fn a_lost_answer_is_told_and_a_request_finds_out_by_itself() {
     proxy.drop_next_reply().await.unwrap();
     assert_eq!(delivery.ack().await.unwrap_err().kind(), ErrorKind::Unknown);
     let counts = queue.counts().await.unwrap();
-    assert_eq!((counts.ready, counts.running, counts.completed), (1, 0, 2));
+    assert_eq!((counts.ready, counts.running, counts.completed), (1, 0, 3));
 }

@@ -311,7 +311,7 @@ fn commands(lua: &str) -> Vec<String> {
 
 /// They add a lease, and nothing is drained without it; or what they add they take away elsewhere, or it is a mark of a few
 /// bytes.
-const CLAIMS: [&str; 24] = [
+const CLAIMS: [&str; 26] = [
     "cache/behind_claim",
     "inventory/extend",
     "inventory/remove",
@@ -325,8 +325,10 @@ const CLAIMS: [&str; 24] = [
     "queue/limit",
     "queue/pause",
     "queue/recover",
+    "queue/reap",
     "queue/redrive",
     "queue/schedule/tick",
+    "queue/settle",
     "queue/sweep",
     "queue/turn",
     "queue/watch",

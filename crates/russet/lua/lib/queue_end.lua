@@ -1,6 +1,6 @@
 -- How a task's life ends, and what it leaves: an error line of each failed attempt, an outcome for as long as it is kept.
--- What ended here, and how, for who waits for it; and what more is kept.
-local over, kept, kept_bytes = {}, 0, 0
+-- What more is kept.
+local kept, kept_bytes = 0, 0
 local function note(id, now, attempt, text)
   local lines = redis.call('HGET', errors, id) or ''
   lines = lines .. string.format('%.0f %d ', now, attempt) .. string.gsub(text, '\n', ' ') .. '\n'
@@ -35,18 +35,6 @@ local function bound_outcomes(bytes, most, most_bytes)
     rounds = rounds + 1
   end
   return string.format('%.0f', math.max(bytes, 0))
-end
--- Tells who waits for the end of what ended here; `watched` is the time until which anybody waits for any task.
-local function tell_ended(watched, now)
-  if tonumber(watched or '0') < now or not next(over) then return end
-  local ids = {}
-  for id in pairs(over) do ids[#ids + 1] = id end
-  for i, lines in ipairs(redis.call('HMGET', watchers, unpack(ids))) do
-    for channel, number in string.gmatch(lines or '', '(%S+) (%d+) %d+\n') do
-      redis.call('PUBLISH', channel, number .. ' ' .. over[ids[i]])
-    end
-  end
-  redis.call('HDEL', watchers, unpack(ids))
 end
 local function die(id, now, record, attempt, text)
   redis.call('HSET', tasks, id, with_attempts(record, attempt))

@@ -6,8 +6,7 @@
 -- returns: "done" | "lost" the lease is another's | "number <field>" what stands there cannot be added to
 -- refuses: writes nothing unless the lease is current and every sum is a whole number below 2^53
 local id, fence, now = ARGV[1], ARGV[2], now_ms()
-local held = redis.call('HMGET', running, id, fence)
-if held[1] ~= fence then return 'lost' end
+if redis.call('HGET', running, id) ~= fence then return 'lost' end
 local said = redis.call('HMGET', meta, 'watched', 'bytes')
 local sums = {}
 for i = 9, #ARGV, 4 do
@@ -40,13 +39,7 @@ redis.call('HDEL', once, id)
 redis.call('HDEL', progress, id)
 if ARGV[6] ~= '-' then free_unique(id, ARGV[6]) end
 redis.call('HINCRBY', meta, 'completed', 1)
-local left = less(held[2], 1)
-if left then
-  redis.call('HSET', running, fence, left)
-else
-  redis.call('HDEL', running, fence)
-  redis.call('ZREM', leases, fence .. ' ' .. ARGV[3])
-end
+settle_claims({[fence] = 1}, ARGV[3])
 keep_outcome(id, now, 'completed', ARGV[5], ARGV[4])
 if kept > 0 then redis.call('HSET', meta, 'bytes', bound_outcomes(said[2], ARGV[7], ARGV[8])) end
 over[id] = 'completed'

@@ -6,5 +6,5 @@
 local is_new = (redis.call('HGET', meta, 'paused') or '0') ~= ARGV[1]
 
 redis.call('HSET', meta, 'paused', ARGV[1])
-if ARGV[1] == '0' then wake_workers(20) end
+if ARGV[1] == '0' then wake_workers(waiters, 20) end
 return is_new and 1 or 0

@@ -20,5 +20,5 @@ for lease, claim in pairs(unknown) do
   redis.call('ZREM', leases, lease)
   back = back + #ids
 end
-if back > 0 then wake_workers(back) end
+if back > 0 then wake_workers(waiters, back) end
 return back

@@ -22,6 +22,6 @@ for _, id in ipairs(ids) do
 end
 if #ids > 0 then
   redis.call('ZREM', dead, unpack(ids))
-  wake_workers(#ids)
+  wake_workers(waiters, #ids)
 end
 return {#ids, until_then}

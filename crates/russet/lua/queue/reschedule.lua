@@ -16,5 +16,5 @@ local first = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')
 
 if is_ready then redis.call('LREM', ready(id), 1, id) end
 redis.call('ZADD', scheduled, due, is_retrying and 'r' .. id or id)
-if not first[1] or due < tonumber(first[2]) then wake_workers(1) end
+if not first[1] or due < tonumber(first[2]) then wake_workers(waiters, 1) end
 return 'done'

@@ -166,6 +166,7 @@ impl Inner {
             waits: Waits::default(),
             kept: self.settings.kept,
             settlements: std::slice::from_ref(settlement),
+            is_whole: &|_, _| false,
         };
         let turned = scripts::turn(&self.russet, &self.place, turn).await?;
         let is_done = turned.settled.first() == Some(&true);

@@ -49,6 +49,7 @@ impl Queue {
                 waits,
                 kept: inner.settings.kept,
                 settlements: &[],
+                is_whole: &|_, _| false,
             };
             let turned = scripts::turn(&inner.russet, &inner.place, turn).await?;
             asked.step = Step::Waiting;
@@ -144,7 +145,8 @@ impl Drop for Asked<'_> {
                 let lease = inner.settings.lease;
                 let claimant = &claimant;
                 let kept = inner.settings.kept;
-                let turn = Turn { most: 0, lease, claimant, waits, kept, settlements: &[] };
+                let (settlements, is_whole) = (&[], &|_, _| false);
+                let turn = Turn { most: 0, lease, claimant, waits, kept, settlements, is_whole };
                 let _ = scripts::turn(&inner.russet, &inner.place, turn).await;
             }
         });

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use futures_util::future::try_join;
+
 use super::{
     TaskId,
     effects::{Change, Effect},
@@ -15,19 +17,22 @@ use crate::{
     script::{Script, script},
 };
 
-static ENQUEUE: Script =
-    script!("queue/enqueue", include "queue", include "queue_wake", include "now_ms");
-static TURN: Script = script!("queue/turn", include "queue", include "queue_pop", include "queue_wake", include "queue_end", include "queue_rate", include "now_ms", flags "allow-oom");
+static ENQUEUE: Script = script!("queue/enqueue", include "queue_wake");
+static ENQUEUE_ONCE: Script =
+    script!("queue/enqueue_once", include "queue", include "queue_wake", include "now_ms");
+static TURN: Script = script!("queue/turn", include "queue", include "queue_claims", include "queue_pop", include "queue_wake", include "queue_watch", include "queue_rate", include "now_ms", flags "allow-oom");
+static SETTLE: Script = script!("queue/settle", include "queue", include "queue_claims", include "queue_settle", include "queue_records", include "queue_wake", include "queue_watch", include "queue_end", include "now_ms", flags "allow-oom");
+static REAP: Script = script!("queue/reap", include "queue", include "queue_claims", include "queue_records", include "queue_wake", include "queue_watch", include "queue_end", include "now_ms", flags "allow-oom");
 static KEEP: Script = script!("queue/keep", include "queue", include "now_ms", flags "allow-oom");
-static RECOVER: Script =
-    script!("queue/recover", include "queue", include "queue_wake", flags "allow-oom");
-static CANCEL: Script = script!("queue/cancel", include "queue", include "queue_end", include "now_ms", flags "allow-oom");
+static RECOVER: Script = script!("queue/recover", include "queue", include "queue_claims", include "queue_wake", flags "allow-oom");
+static CANCEL: Script = script!("queue/cancel", include "queue", include "queue_records", include "queue_watch", include "queue_end", include "now_ms", flags "allow-oom");
 static RESCHEDULE: Script =
     script!("queue/reschedule", include "queue", include "queue_wake", include "now_ms");
 static STATUS: Script = script!("queue/status", include "queue", flags "no-writes");
-static COUNTS: Script = script!("queue/counts", include "queue", flags "no-writes");
+static COUNTS: Script =
+    script!("queue/counts", include "queue", include "queue_records", flags "no-writes");
 static DEAD: Script = script!("queue/dead", include "queue", flags "no-writes");
-static REDRIVE: Script = script!("queue/redrive", include "queue", include "queue_wake", include "now_ms", flags "allow-oom");
+static REDRIVE: Script = script!("queue/redrive", include "queue", include "queue_records", include "queue_wake", include "now_ms", flags "allow-oom");
 static SWEEP: Script = script!("queue/sweep", include "queue", include "now_ms", flags "allow-oom");
 static PAUSE: Script =
     script!("queue/pause", include "queue", include "queue_wake", flags "allow-oom");
@@ -35,9 +40,9 @@ static RECORD: Script = script!("queue/record", include "queue");
 static LIMIT: Script = script!("queue/limit", include "queue", flags "allow-oom");
 static PROGRESS: Script = script!("queue/progress", include "queue");
 static WATCH: Script = script!("queue/watch", include "queue", include "now_ms", flags "allow-oom");
-static COMPLETE: Script =
-    script!("queue/complete", include "queue", include "queue_end", include "now_ms");
-static PEEK: Script = script!("queue/peek", include "queue", flags "no-writes");
+static COMPLETE: Script = script!("queue/complete", include "queue", include "queue_claims", include "queue_settle", include "queue_records", include "queue_watch", include "queue_end", include "now_ms");
+static PEEK: Script =
+    script!("queue/peek", include "queue", include "queue_claims", flags "no-writes");
 
 /// Where a queue is.
 #[derive(Clone, Debug)]
@@ -59,6 +64,11 @@ impl Place {
     /// The channel on which changes of recurring tasks are told.
     pub(super) fn ticking(&self) -> String {
         keys::ticking(&self.slot)
+    }
+
+    /// The keys that a task takes which is ready at once: all tasks, the ready ones of its priority, who waits for them.
+    fn ready(&self, id: TaskId) -> [&Part; 3] {
+        keys::of_ready(&self.parts, id.priority())
     }
 
     /// The keys that all scripts of the queue take.
@@ -127,15 +137,26 @@ pub(super) async fn enqueue(
     when: When,
     tasks: &[(TaskId, Vec<u8>)],
 ) -> Result<(TaskId, Taken, Reached)> {
-    let mut call = place
-        .call(&ENQUEUE)
-        .arg(single.request.unwrap_or_default())
-        .arg(millis(single.window))
-        .arg(single.unique.unwrap_or_default())
-        .arg(millis(when.delay))
-        .arg(when.at.max(0));
+    let Some((first, _)) = tasks.first() else {
+        return Err(Error::internal("queue/enqueue was given no task"));
+    };
+    let is_plain = single.request.is_none() && single.unique.is_none() && when == When::default();
+    let mut call = match is_plain {
+        true => place.call_on(&ENQUEUE, &place.ready(*first)),
+        false => place
+            .call(&ENQUEUE_ONCE)
+            .arg(single.request.unwrap_or_default())
+            .arg(millis(single.window))
+            .arg(single.unique.unwrap_or_default())
+            .arg(millis(when.delay))
+            .arg(when.at.max(0)),
+    };
     for (id, record) in tasks {
         call = call.arg(id.as_str()).arg(record.as_slice());
+    }
+    if is_plain {
+        let (_, reached): (i64, _) = russet.run_durable(call).await?;
+        return Ok((*first, Taken::New, reached));
     }
     if single.request.is_some() {
         call = call.idempotent();
@@ -190,21 +211,18 @@ impl Settlement {
         self.unique.is_none() && matches!(self.verdict, Verdict::Ack { attempt: 1 })
     }
 
-    fn write(&self) -> Vec<u8> {
-        let (letter, number, text) = match &self.verdict {
-            Verdict::Ack { attempt } => ('a', u64::from(*attempt), Vec::new()),
+    /// What the script is told: the verdict, its number and its text.
+    fn told(&self) -> (&'static str, u64, Vec<u8>) {
+        match &self.verdict {
+            Verdict::Ack { attempt } => ("a", u64::from(*attempt), Vec::new()),
             Verdict::Keep { ms, name, attempt, result } => {
-                ('k', *ms, outcome(name, *attempt, result))
+                ("k", *ms, outcome(name, *attempt, result))
             }
-            Verdict::Retry { delay, error } => ('r', millis(*delay), error.clone().into_bytes()),
-            Verdict::Dead { error } => ('d', 0, error.clone().into_bytes()),
-            Verdict::Release => ('f', 0, Vec::new()),
-            Verdict::Cancelled => ('c', 0, Vec::new()),
-        };
-        let unique = self.unique.as_deref().unwrap_or("-");
-        let mut line = format!("{letter} {} {number} {unique} ", self.fence).into_bytes();
-        line.extend_from_slice(&text);
-        line
+            Verdict::Retry { delay, error } => ("r", millis(*delay), error.clone().into_bytes()),
+            Verdict::Dead { error } => ("d", 0, error.clone().into_bytes()),
+            Verdict::Release => ("f", 0, Vec::new()),
+            Verdict::Cancelled => ("c", 0, Vec::new()),
+        }
     }
 }
 
@@ -231,11 +249,14 @@ pub(super) struct Turn<'a> {
     pub(super) waits: Waits,
     pub(super) kept: Kept,
     pub(super) settlements: &'a [Settlement],
+    /// Whether so many tasks are all that were claimed together, none of them settled yet.
+    pub(super) is_whole: &'a (dyn Fn(u64, usize) -> bool + Sync),
 }
 
 /// A claimed task; none when its record is of another version.
 pub(super) type Claimed = (TaskId, Option<Record>);
 
+#[derive(Default)]
 pub(super) struct Turned {
     /// Until something is due that is not ready now.
     pub(super) wait: Duration,
@@ -243,68 +264,146 @@ pub(super) struct Turned {
     /// Whether each settlement was of a current lease.
     pub(super) settled: Vec<bool>,
     pub(super) claimed: Vec<Claimed>,
+    /// The lease of some claim has ended.
+    is_dead: bool,
 }
 
-/// Settles, and claims, in one step. Settling the same again changes nothing.
+/// The scripts of a turn.
+#[derive(Clone, Copy)]
+struct Scripts {
+    turn: &'static Script,
+    settle: &'static Script,
+    reap: &'static Script,
+}
+
+const SCRIPTS: Scripts = Scripts { turn: &TURN, settle: &SETTLE, reap: &REAP };
+
+/// Settles, and claims: a step for all that is only acknowledged and for the claim, one for the rest of what is settled, both
+/// sent at once; and one more for what a dead worker left. Settling the same again changes nothing.
 pub(super) async fn turn(russet: &Russet, place: &Place, turn: Turn<'_>) -> Result<Turned> {
-    turn_by(&TURN, russet, place, turn).await
+    turn_by(SCRIPTS, russet, place, turn).await
 }
 
 async fn turn_by(
-    script: &'static Script,
+    scripts: Scripts,
     russet: &Russet,
     place: &Place,
     turn: Turn<'_>,
 ) -> Result<Turned> {
-    let Turn { most, lease, claimant, waits, kept, settlements } = turn;
-    let mut call = place
-        .call(script)
-        .arg(most)
-        .arg(millis(lease))
-        .arg(claimant)
-        .arg(waits.address)
-        .arg(millis(waits.at_most))
-        .arg(u8::from(waits.is_registered))
-        .arg(millis(kept.cancelled))
-        .arg(kept.most)
-        .arg(kept.most_bytes);
-    // The plain ones last, claim by claim.
-    let mut order: Vec<usize> = (0..settlements.len()).collect();
-    order.sort_by_key(|at| (settlements[*at].is_plain(), settlements[*at].fence));
-    let mut plain_of = BTreeMap::<u64, usize>::new();
-    for settlement in settlements {
-        *plain_of.entry(settlement.fence).or_default() += usize::from(settlement.is_plain());
+    let (plain, others): (Vec<_>, Vec<_>) =
+        (0..turn.settlements.len()).partition(|at| turn.settlements[*at].is_plain());
+    let settling = settle(scripts.settle, russet, place, &turn, &others);
+    let turning = async {
+        // Nothing that a turn would do.
+        let is_idle = turn.most == 0 && plain.is_empty() && !turn.waits.is_registered;
+        if is_idle {
+            Ok(None)
+        } else {
+            one(scripts.turn, russet, place, &turn, &plain).await.map(Some)
+        }
+    };
+    let (lost, mut turned) = match try_join(settling, turning).await? {
+        (lost, Some((lost_too, turned))) => (lost.into_iter().chain(lost_too).collect(), turned),
+        (lost, None) => (lost, Turned::default()),
+    };
+    turned.settled = vec![true; turn.settlements.len()];
+    for at in lost {
+        turned.settled[at] = false;
     }
-    let plain: usize = plain_of.values().sum();
-    let others = settlements.len() - plain;
-    call = call.arg(plain).arg(others).arg(plain_of.len());
-    for at in &order {
-        call = call.arg(settlements[*at].id.as_str());
-    }
-    for claim in plain_of.keys() {
-        call = call.arg(*claim);
-    }
-    for count in plain_of.values() {
-        call = call.arg(*count);
-    }
-    for at in &order[..others] {
-        call = call.arg(settlements[*at].write());
-    }
-    type Answer = (i64, u64, u64, Vec<usize>, String, Vec<Vec<u8>>);
-    let (now, wait, fence, lost, ids, records): Answer = russet.run(call).await?;
-    russet.clock().learn(now);
-    let mut settled = vec![true; settlements.len()];
-    for place in lost {
-        if let Some(at) = place.checked_sub(1).and_then(|place| order.get(place)) {
-            settled[*at] = false;
+    if turned.is_dead {
+        // The claim of this turn stands whatever becomes of the other: who looks later brings it back.
+        let Kept { cancelled, most, most_bytes } = turn.kept;
+        let call = place.call(scripts.reap).arg(millis(cancelled)).arg(most).arg(most_bytes);
+        if let Err(error) = russet.run::<u64>(call).await {
+            tracing::debug!(%error, "what a worker left was not brought back yet");
+            turned.wait = AFTER_FAILED_REAP;
         }
     }
-    Ok(Turned {
+    Ok(turned)
+}
+
+/// How long until a dead worker's claim is looked at again, when it could not be brought back.
+const AFTER_FAILED_REAP: Duration = Duration::from_millis(100);
+
+/// Settles those at these places among the settlements; answers those whose lease was lost.
+async fn settle(
+    script: &'static Script,
+    russet: &Russet,
+    place: &Place,
+    turn: &Turn<'_>,
+    others: &[usize],
+) -> Result<Vec<usize>> {
+    if others.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Kept { cancelled, most, most_bytes } = turn.kept;
+    let call = place.call(script).arg(turn.claimant);
+    let mut call = call.arg(millis(cancelled)).arg(most).arg(most_bytes);
+    for at in others {
+        let settlement = &turn.settlements[*at];
+        let (verdict, number, text) = settlement.told();
+        call = call
+            .arg(settlement.id.as_str())
+            .arg(settlement.fence)
+            .arg(verdict)
+            .arg(number)
+            .arg(settlement.unique.as_deref().unwrap_or("-"))
+            .arg(text);
+    }
+    let lost: Vec<usize> = russet.run(call).await?;
+    Ok(lost.into_iter().filter_map(|place| others.get(place.checked_sub(1)?).copied()).collect())
+}
+
+/// A turn that acknowledges those at these places among the settlements; answers those whose lease was lost.
+async fn one(
+    script: &'static Script,
+    russet: &Russet,
+    place: &Place,
+    turn: &Turn<'_>,
+    plain: &[usize],
+) -> Result<(Vec<usize>, Turned)> {
+    let mut of_claims = BTreeMap::<u64, Vec<usize>>::new();
+    for at in plain {
+        of_claims.entry(turn.settlements[*at].fence).or_default().push(*at);
+    }
+    // A claim all of whose tasks end together is told by its number.
+    let (wholes, parts): (Vec<_>, Vec<_>) =
+        of_claims.into_iter().partition(|(fence, tasks)| (turn.is_whole)(*fence, tasks.len()));
+    let mut told: Vec<Vec<usize>> =
+        parts.iter().flat_map(|(_, tasks)| tasks).map(|at| vec![*at]).collect();
+    let mut call = place
+        .call(script)
+        .arg(turn.most)
+        .arg(millis(turn.lease))
+        .arg(turn.claimant)
+        .arg(turn.waits.address.as_str())
+        .arg(millis(turn.waits.at_most))
+        .arg(u8::from(turn.waits.is_registered))
+        .arg(told.len())
+        .arg(parts.len())
+        .arg(wholes.len());
+    for at in told.iter().flatten() {
+        call = call.arg(turn.settlements[*at].id.as_str());
+    }
+    for (fence, _) in parts.iter().chain(&wholes) {
+        call = call.arg(*fence);
+    }
+    for (_, tasks) in &parts {
+        call = call.arg(tasks.len());
+    }
+    told.extend(wholes.into_iter().map(|(_, tasks)| tasks));
+    type Answer = (i64, u64, u64, Vec<usize>, String, Vec<Vec<u8>>, u8);
+    let (now, wait, fence, lost, ids, records, is_dead): Answer = russet.run(call).await?;
+    russet.clock().learn(now);
+    let lost = lost.into_iter().filter_map(|place| told.get(place.checked_sub(1)?));
+    let turned = Turned {
         wait: Duration::from_millis(wait),
         fence,
-        settled,
+        settled: Vec::new(),
         claimed: TaskId::all(&ids)?.zip(records.into_iter().map(Record::read)).collect(),
-    })
+        is_dead: is_dead == 1,
+    };
+    Ok((lost.flatten().copied().collect(), turned))
 }
 
 /// The call that renews claims.
@@ -638,27 +737,36 @@ mod tests {
     impl Scene {
         async fn turn(
             &self,
-            script: &'static Script,
+            scripts: Scripts,
             claimant: &str,
             most: usize,
             lease: Duration,
             settlements: &[Settlement],
         ) -> Turned {
+            let is_whole = &|_, _| false;
+            self.turn_of(scripts, claimant, most, lease, settlements, is_whole).await
+        }
+
+        /// A turn of a worker that thinks so of what makes a whole claim.
+        async fn turn_of(
+            &self,
+            scripts: Scripts,
+            claimant: &str,
+            most: usize,
+            lease: Duration,
+            settlements: &[Settlement],
+            is_whole: &(dyn Fn(u64, usize) -> bool + Sync),
+        ) -> Turned {
             let waits = Waits::default();
             let kept = Kept { cancelled: LONG, most: 10, most_bytes: 1_000 };
-            let turn = Turn { most, lease, claimant, waits, kept, settlements };
-            turn_by(script, &self.russet, &self.place, turn).await.unwrap()
+            let turn = Turn { most, lease, claimant, waits, kept, settlements, is_whole };
+            turn_by(scripts, &self.russet, &self.place, turn).await.unwrap()
         }
 
         /// Claims with this script until there is something, for a while.
-        async fn claim(
-            &self,
-            script: &'static Script,
-            claimant: &str,
-            lease: Duration,
-        ) -> Option<u64> {
+        async fn claim(&self, scripts: Scripts, claimant: &str, lease: Duration) -> Option<u64> {
             for _ in 0..100 {
-                let turned = self.turn(script, claimant, 1, lease, &[]).await;
+                let turned = self.turn(scripts, claimant, 1, lease, &[]).await;
                 if !turned.claimed.is_empty() {
                     return Some(turned.fence);
                 }
@@ -681,77 +789,83 @@ mod tests {
         Box::leak(Box::new(Script::new("mutant", source, "allow-oom")))
     }
 
+    fn with_turn(from: &str, to: &str) -> Scripts {
+        Scripts { turn: mutant(&TURN, from, to), ..SCRIPTS }
+    }
+
     /// Whether the ack of a worker whose lease ended, and whose task another one has, does anything.
-    async fn a_late_ack_settles(script: &'static Script) -> bool {
+    async fn a_late_ack_settles(scripts: Scripts) -> bool {
         let scene = scene().await;
-        let late = scene.claim(&TURN, "late", BRIEF).await.unwrap();
-        let current = scene.claim(&TURN, "current", LONG).await.unwrap();
+        let late = scene.claim(SCRIPTS, "late", BRIEF).await.unwrap();
+        let current = scene.claim(SCRIPTS, "current", LONG).await.unwrap();
         assert!(current > late);
-        let settled = scene.turn(script, "late", 0, LONG, &scene.ack(late)).await.settled;
+        let settled = scene.turn(scripts, "late", 0, LONG, &scene.ack(late)).await.settled;
         let is_there =
-            scene.turn(&TURN, "current", 0, LONG, &scene.ack(current)).await.settled == [true];
+            scene.turn(SCRIPTS, "current", 0, LONG, &scene.ack(current)).await.settled == [true];
         assert_ne!(settled == [true], is_there, "one of them settles");
         settled == [true]
     }
 
     #[tokio::test]
     async fn a_late_ack_changes_nothing() {
-        assert!(!a_late_ack_settles(&TURN).await);
+        assert!(!a_late_ack_settles(SCRIPTS).await);
     }
 
     #[tokio::test]
     async fn without_its_token_check_a_late_ack_would_take_the_task_from_another_worker() {
-        let check = "if held[j] ~= claim then";
-        assert!(a_late_ack_settles(mutant(&TURN, check, "if not held[j] then")).await);
+        let check = "if held[j] == claim then";
+        assert!(a_late_ack_settles(with_turn(check, "if held[j] then")).await);
     }
 
     /// Whether a second worker gets a task that the first one holds.
-    async fn a_held_task_is_given_to_another(script: &'static Script) -> bool {
+    async fn a_held_task_is_given_to_another(scripts: Scripts) -> bool {
         let scene = scene().await;
-        scene.claim(script, "first", LONG).await.unwrap();
-        scene.claim(script, "second", LONG).await.is_some()
+        scene.claim(scripts, "first", LONG).await.unwrap();
+        scene.claim(scripts, "second", LONG).await.is_some()
     }
 
     #[tokio::test]
     async fn a_held_task_is_nobody_elses() {
-        assert!(!a_held_task_is_given_to_another(&TURN).await);
+        assert!(!a_held_task_is_given_to_another(SCRIPTS).await);
     }
 
     #[tokio::test]
     async fn without_its_look_at_the_time_the_reaper_would_give_away_what_is_held() {
-        let check = "  if tonumber(lease[2]) <= now then\n    dead_claim";
-        let without = mutant(&TURN, check, "  if true then\n    dead_claim");
-        assert!(a_held_task_is_given_to_another(without).await);
+        let always =
+            with_turn("  if tonumber(lease[2]) <= now then is_dead", "  if true then is_dead");
+        assert!(!a_held_task_is_given_to_another(always).await, "the reaper looks itself");
+        let reap = mutant(&REAP, " or tonumber(lease[2]) > now then", " then");
+        assert!(a_held_task_is_given_to_another(Scripts { reap, ..always }).await);
     }
 
     /// Whether the task of a worker that died comes to another one.
-    async fn an_orphan_comes_back(script: &'static Script) -> bool {
+    async fn an_orphan_comes_back(scripts: Scripts) -> bool {
         let scene = scene().await;
-        scene.claim(script, "dies", BRIEF).await.unwrap();
-        scene.claim(script, "lives", LONG).await.is_some()
+        scene.claim(scripts, "dies", BRIEF).await.unwrap();
+        scene.claim(scripts, "lives", LONG).await.is_some()
     }
 
     #[tokio::test]
     async fn the_task_of_a_dead_worker_comes_back() {
-        assert!(an_orphan_comes_back(&TURN).await);
+        assert!(an_orphan_comes_back(SCRIPTS).await);
     }
 
     #[tokio::test]
     async fn without_its_lease_a_claimed_task_would_be_lost_with_its_worker() {
         let lease = "  redis.call('ZADD', leases, now + ARGV[2], claim .. ' ' .. ARGV[3])\n";
-        assert!(!an_orphan_comes_back(mutant(&TURN, lease, "")).await);
+        assert!(!an_orphan_comes_back(with_turn(lease, "")).await);
     }
 
     /// What is left of the claim of three tasks: how many run, and what stands of them, after one is acknowledged, a second
     /// one, and the last one is given back.
-    async fn left_after_each_part(script: &'static Script) -> Vec<(i64, i64, i64)> {
+    async fn left_after_each_part(scripts: Scripts) -> Vec<(i64, i64, i64)> {
         let scene = scene().await;
         let Scene { _server: server, russet, place, id } = &scene;
         let body = Bytes::from_static(b"{}");
         let record = Record { name: "task".into(), max_attempts: 5, body, ..Record::default() };
         let more: Vec<_> = (2..4).map(|n| (TaskId::new(n, 0), record.write())).collect();
         enqueue(russet, place, Single::default(), When::default(), &more).await.unwrap();
-        let held = scene.turn(script, "worker", 3, LONG, &[]).await;
+        let held = scene.turn(scripts, "worker", 3, LONG, &[]).await;
         assert_eq!(held.claimed.len(), 3);
         let kind = Counting::new("mutants").kind("task");
         let settle = |id, fence, verdict| Settlement {
@@ -770,7 +884,7 @@ mod tests {
         ];
         let mut left = Vec::new();
         for (at, part) in parts.iter().enumerate() {
-            let settled = scene.turn(script, "worker", 0, LONG, part).await.settled;
+            let settled = scene.turn(scripts, "worker", 0, LONG, part).await.settled;
             assert_eq!(settled, if at == 0 { vec![true, false] } else { vec![true] });
             let key = |part: &str| format!("test:{{queue:mutants}}:{part}");
             let fields = server.command(&["HLEN", &key("running")]).await.unwrap();
@@ -786,20 +900,77 @@ mod tests {
 
     #[tokio::test]
     async fn a_claim_that_is_settled_in_parts_ends_with_its_last_task() {
-        assert_eq!(left_after_each_part(&TURN).await, IN_PARTS);
+        assert_eq!(left_after_each_part(SCRIPTS).await, IN_PARTS);
     }
 
     #[tokio::test]
     async fn without_any_line_of_its_book_keeping_something_of_a_claim_would_stay() {
         for line in [
             "  if #left > 0 then redis.call('HSET', running, unpack(left)) end\n",
-            "  if #settled > 0 then redis.call('HDEL', running, unpack(settled)) end\n",
-            "if #over_leases > 0 then redis.call('ZREM', leases, unpack(over_leases)) end\n",
-            "      settled[#settled + 1] = claim\n",
-            "      settled_of[claim] = settled_of[claim] - 1\n",
+            "  redis.call('HDEL', running, unpack(acked))\n",
         ] {
-            assert_ne!(left_after_each_part(mutant(&TURN, line, "")).await, IN_PARTS, "{line}");
+            assert_ne!(left_after_each_part(with_turn(line, "")).await, IN_PARTS, "{line}");
         }
+        for line in [
+            "redis.call('HDEL', running, unpack(settled))\n",
+            "settle_claims(counts, ARGV[1])\n",
+            "      redis.call('HDEL', running, claim)\n",
+            "      redis.call('ZREM', leases, claim .. ' ' .. claimant)\n",
+        ] {
+            let settle = mutant(&SETTLE, line, "");
+            let left = left_after_each_part(Scripts { settle, ..SCRIPTS }).await;
+            assert_ne!(left, IN_PARTS, "{line}");
+        }
+    }
+
+    /// What is left when two tasks of a claim are acknowledged as a whole, of which one was given back before: whether they
+    /// were settled, how many run, and whether the other one is still there.
+    async fn a_claim_as_a_whole(scripts: Scripts, gives_back: bool) -> (bool, i64, bool) {
+        let scene = scene().await;
+        let Scene { russet, place, id, .. } = &scene;
+        let body = Bytes::from_static(b"{}");
+        let record = Record { name: "task".into(), max_attempts: 5, body, ..Record::default() };
+        let other = TaskId::new(2, 0);
+        let more = [(other, record.write())];
+        enqueue(russet, place, Single::default(), When::default(), &more).await.unwrap();
+        let held = scene.turn(scripts, "worker", 2, LONG, &[]).await;
+        assert_eq!(held.claimed.len(), 2);
+        let kind = Counting::new("mutants").kind("task");
+        let settle = |id, verdict| {
+            let (unique, kind) = (None, kind.clone());
+            Settlement { id, fence: held.fence, unique, verdict, kind }
+        };
+        if gives_back {
+            let back = [settle(other, Verdict::Release)];
+            assert_eq!(scene.turn(scripts, "worker", 0, LONG, &back).await.settled, [true]);
+        }
+        let both = [*id, other].map(|id| settle(id, Verdict::Ack { attempt: 1 }));
+        let is_whole = |fence, tasks| fence == held.fence && tasks == 2;
+        let turned = scene.turn_of(scripts, "worker", 0, LONG, &both, &is_whole).await;
+        assert_eq!(turned.settled[0], turned.settled[1]);
+        let running = counts(russet, place).await.unwrap().0[2];
+        let is_there = status(russet, place, other).await.unwrap()[0] != b"unknown";
+        (turned.settled[0], running, is_there)
+    }
+
+    #[tokio::test]
+    async fn a_claim_is_acknowledged_as_a_whole_only_as_long_as_none_of_its_tasks_was_settled() {
+        assert_eq!(a_claim_as_a_whole(SCRIPTS, false).await, (true, 0, false));
+        assert_eq!(a_claim_as_a_whole(SCRIPTS, true).await, (false, 1, true));
+    }
+
+    #[tokio::test]
+    async fn without_its_look_at_the_number_a_task_that_was_given_back_would_be_lost() {
+        let look = " and #entry == before + 22 * string.sub(entry, 1, before - 1) then";
+        let (is_settled, _, is_there) = a_claim_as_a_whole(with_turn(look, " then"), true).await;
+        assert!(is_settled && !is_there);
+    }
+
+    #[tokio::test]
+    async fn without_the_end_of_its_lease_a_claim_that_is_over_would_be_looked_at_as_a_dead_one() {
+        let line = "  if #finished > 0 then redis.call('ZREM', leases, unpack(finished)) end\n";
+        let counted = a_claim_as_a_whole(with_turn(line, ""), false).await;
+        assert_ne!(counted, (true, 0, false));
     }
 
     /// What the server has run since the last look, its own statistics left out.
@@ -835,7 +1006,7 @@ mod tests {
         // One claim is under way, as in a worker that is never idle; and each script is known.
         put(&batch(49)).await;
         put(&batch(50)).await;
-        let mut held = scene.turn(&TURN, "worker", 50, LONG, &[]).await;
+        let mut held = scene.turn(SCRIPTS, "worker", 50, LONG, &[]).await;
         let kind = Counting::new("mutants").kind("task");
         let acks = |held: &Turned| -> Vec<Settlement> {
             let fence = held.fence;
@@ -846,7 +1017,7 @@ mod tests {
             };
             ids.map(ack).collect()
         };
-        held = scene.turn(&TURN, "worker", 50, LONG, &acks(&held)).await;
+        held = scene.turn(SCRIPTS, "worker", 50, LONG, &acks(&held)).await;
         assert_eq!(held.claimed.len(), 50);
 
         commands(server).await;
@@ -857,7 +1028,7 @@ mod tests {
         let (enqueued, list) = commands(server).await;
         println!("enqueue of 50: {enqueued}, {list}");
         assert!(enqueued <= 5, "enqueue of 50: {enqueued}, {list}");
-        let next = scene.turn(&TURN, "worker", 50, LONG, &acks(&held)).await;
+        let next = scene.turn(SCRIPTS, "worker", 50, LONG, &acks(&held)).await;
         assert_eq!(next.claimed.len(), 50);
         let (worked, list) = commands(server).await;
         println!("claim and ack of 50: {worked}, {list}");

@@ -42,10 +42,10 @@ if #ids > 0 then
 end
 if #soon > 0 then
   redis.call('RPUSH', ready(soon[1]), unpack(soon))
-  wake_workers(#soon)
+  wake_workers(waiters, #soon)
 end
 if #later > 0 then
   redis.call('ZADD', scheduled, unpack(later))
-  if not first[1] or earliest < tonumber(first[2]) then wake_workers(1) end
+  if not first[1] or earliest < tonumber(first[2]) then wake_workers(waiters, 1) end
 end
 return {1, ids}

@@ -252,7 +252,9 @@ impl<S: Send + Sync + 'static> Claimer<S> {
             at_most: LONGEST_WAIT,
         };
         let (lease, kept) = (inner.settings.lease, inner.settings.kept);
-        let turn = Turn { most, lease, claimant: &self.claimant, waits, kept, settlements };
+        let is_whole = |fence, tasks| self.heart.is_whole(fence, tasks);
+        let claimant = &self.claimant;
+        let turn = Turn { most, lease, claimant, waits, kept, settlements, is_whole: &is_whole };
         scripts::turn(&inner.russet, &inner.place, turn).await
     }
 

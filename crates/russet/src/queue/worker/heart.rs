@@ -36,7 +36,8 @@ struct State {
 
 struct Claim {
     lease: Arc<Lease>,
-    /// How many of its tasks are not settled.
+    tasks: usize,
+    /// How many of them are not settled.
     left: usize,
 }
 
@@ -48,7 +49,7 @@ impl Heart {
 
     /// Keeps a claim of so many tasks.
     pub(super) fn keep(&self, lease: &Arc<Lease>, tasks: usize) {
-        let claim = Claim { lease: lease.clone(), left: tasks };
+        let claim = Claim { lease: lease.clone(), tasks, left: tasks };
         self.lock().claims.insert(lease.fence, claim);
     }
 
@@ -73,6 +74,12 @@ impl Heart {
                 state.claims.remove(&fence);
             }
         }
+    }
+
+    /// Whether so many tasks are all of a claim's, and none of them is settled yet.
+    pub(super) fn is_whole(&self, fence: u64, tasks: usize) -> bool {
+        let state = self.lock();
+        state.claims.get(&fence).is_some_and(|claim| claim.left == tasks && claim.tasks == tasks)
     }
 
     pub(super) fn cancel(&self, id: &str) {
