@@ -59,11 +59,15 @@ impl Lease {
         let mut end = pin!(sleep_until(self.until()));
         poll_fn(|context| {
             loop {
-                if over.as_mut().poll(context).is_ready() || self.is_lost() {
+                if self.over.is_cancelled() || self.is_lost() {
                     return std::task::Poll::Ready(None);
                 }
+                // Nearly all work that ends at once needs no waker for the end of its lease.
                 if let std::task::Poll::Ready(done) = work.as_mut().poll(context) {
                     return std::task::Poll::Ready(Some(done));
+                }
+                if over.as_mut().poll(context).is_ready() {
+                    return std::task::Poll::Ready(None);
                 }
                 if end.as_mut().poll(context).is_pending() {
                     return std::task::Poll::Pending;

@@ -10,12 +10,11 @@ use std::{
 use futures_util::FutureExt;
 use tokio::{
     select,
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, TaskContext, heart::Heart};
+use super::{Shared, TaskContext, endings::Endings, heart::Heart};
 use crate::{
     backoff::Backoff,
     error::{BoxError, Error, Result},
@@ -44,9 +43,6 @@ const LISTENING: Duration = Duration::from_secs(1);
 const AFTER_ERROR: Backoff =
     Backoff { base: Duration::from_millis(50), cap: Duration::from_millis(500) };
 
-/// A handler has ended; none when its lease was lost.
-type Done = (u64, Option<Settlement>);
-
 pub(super) struct Claimer<S> {
     shared: Arc<Shared<S>>,
     slots: usize,
@@ -57,8 +53,7 @@ pub(super) struct Claimer<S> {
     _cancels: Listener,
     stop: CancellationToken,
     end: CancellationToken,
-    done: UnboundedSender<Done>,
-    doing: UnboundedReceiver<Done>,
+    endings: Arc<Endings>,
     running: usize,
     settlements: Vec<Settlement>,
     waiter: Option<Waiter>,
@@ -88,7 +83,6 @@ impl<S: Send + Sync + 'static> Claimer<S> {
                 hearing.cancel(&String::from_utf8_lossy(id));
             }
         });
-        let (done, doing) = unbounded_channel();
         Ok(Self {
             shared,
             slots,
@@ -98,8 +92,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
             _cancels: cancels,
             stop: stop.clone(),
             end: end.clone(),
-            done,
-            doing,
+            endings: Arc::new(Endings::new(MOST_SETTLED)),
             running: 0,
             settlements: Vec::new(),
             waiter: None,
@@ -144,7 +137,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         if !self.settlements.is_empty() && self.failures == 0 || !stops && self.running == 0 {
             return;
         }
-        let Self { doing, waiter, stop, idle_until, .. } = self;
+        let Self { endings, waiter, stop, idle_until, .. } = self;
         let news = async {
             match waiter {
                 Some(waiter) => {
@@ -153,11 +146,11 @@ impl<S: Send + Sync + 'static> Claimer<S> {
                 None => std::future::pending().await,
             }
         };
-        let (mut done, mut woken) = (None, false);
+        let mut woken = false;
         select! {
             biased;
             () = stop.cancelled(), if stops => {}
-            ended = doing.recv() => done = ended,
+            () = endings.news() => {}
             () = news, if is_free => woken = true,
             () = sleep_until(*idle_until), if is_free || self.failures > 0 => {}
         }
@@ -166,35 +159,23 @@ impl<S: Send + Sync + 'static> Claimer<S> {
             (self.waiter, self.is_registered) = (None, false);
             self.idle_until = Instant::now();
         }
-        if let Some(done) = done {
-            self.has_ended(done);
-        }
     }
 
-    /// Waits a moment for others that end together with the first.
+    /// Waits a moment for others that end together with the first, and takes what they left.
     async fn linger(&mut self) {
-        let end = Instant::now() + LINGER;
-        while self.settlements.len() < MOST_SETTLED {
-            match self.doing.try_recv() {
-                Ok(done) => self.has_ended(done),
-                Err(_) if self.running == 0 || self.settlements.is_empty() => return,
-                Err(_) => match timeout_at(end, self.doing.recv()).await {
-                    Ok(Some(done)) => self.has_ended(done),
-                    Ok(None) | Err(_) => return,
-                },
-            }
+        if self.endings.are_there() {
+            let _ = timeout_at(Instant::now() + LINGER, self.endings.all()).await;
         }
-    }
-
-    fn has_ended(&mut self, (fence, settlement): Done) {
-        self.running -= 1;
-        match settlement {
-            Some(settlement) => self.settlements.push(settlement),
-            None => {
-                self.heart.settled(fence);
-                // There is no turn for it, which would find out.
-                if self.running == 0 {
-                    self.shared.idle.notify_one();
+        for (fence, settlement) in self.endings.take() {
+            self.running -= 1;
+            match settlement {
+                Some(settlement) => self.settlements.push(settlement),
+                None => {
+                    self.heart.settled(fence);
+                    // There is no turn for it, which would find out.
+                    if self.running == 0 {
+                        self.shared.idle.notify_one();
+                    }
                 }
             }
         }
@@ -282,19 +263,22 @@ impl<S: Send + Sync + 'static> Claimer<S> {
         if claimed > 0 {
             let length = self.shared.queue.inner.settings.lease;
             let lease = Arc::new(Lease::new(turned.fence, asked, length, &self.end));
-            self.heart.keep(&lease, claimed);
-            for task in turned.claimed {
-                self.begin(&lease, task);
+            let tasks = turned.claimed;
+            let cancels: Vec<_> = tasks.iter().map(|_| CancellationToken::new()).collect();
+            let ids = tasks.iter().map(|(id, _)| *id);
+            self.heart.keep(&lease, ids.zip(cancels.iter().cloned()).collect());
+            self.endings.begin(claimed);
+            self.running += claimed;
+            for (task, cancelled) in tasks.into_iter().zip(cancels) {
+                self.begin(&lease, task, cancelled);
             }
         }
     }
 
     /// Gives a task to its handler.
-    fn begin(&mut self, lease: &Arc<Lease>, (id, record): Claimed) {
-        self.running += 1;
-        let (shared, heart, done) = (self.shared.clone(), self.heart.clone(), self.done.clone());
+    fn begin(&self, lease: &Arc<Lease>, (id, record): Claimed, cancelled: CancellationToken) {
+        let (shared, endings) = (self.shared.clone(), self.endings.clone());
         let (lease, claimant) = (lease.clone(), self.claimant.clone());
-        let cancelled = heart.runs(id);
         let inner = &self.shared.queue.inner;
         let kind = inner.counting.kind(record.as_ref().map_or("other", |record| &record.name));
         kind.claimed(record.as_ref().and_then(|record| inner.waited(id, record)));
@@ -309,11 +293,9 @@ impl<S: Send + Sync + 'static> Claimer<S> {
                 }
                 None => Some(Verdict::Dead { error: "its record is of another version".into() }),
             };
-            heart.ended(id);
             let fence = lease.fence;
             let settlement = verdict.map(|verdict| Settlement { id, fence, unique, verdict, kind });
-            // Nobody listens when the worker is gone: the lease ends by itself.
-            let _ = done.send((fence, settlement));
+            endings.end(fence, settlement);
         });
     }
 

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// The claims of a loop, and the tasks that can be cancelled.
+/// The claims of a loop, and what cancels their tasks.
 pub(super) struct Heart {
     place: Place,
     length: Duration,
@@ -29,16 +29,25 @@ pub(super) struct Heart {
 #[derive(Default)]
 struct State {
     claims: HashMap<u64, Claim>,
-    cancels: HashMap<TaskId, CancellationToken>,
     /// When the call that is under way was made, and what it renews.
     asked: Option<(Instant, Vec<u64>)>,
 }
 
 struct Claim {
     lease: Arc<Lease>,
-    tasks: usize,
+    /// What cancels each of its tasks.
+    tasks: Vec<(TaskId, CancellationToken)>,
     /// How many of them are not settled.
     left: usize,
+}
+
+impl State {
+    fn cancel(&self, id: TaskId) {
+        let tasks = self.claims.values().flat_map(|claim| &claim.tasks);
+        for (_, cancelled) in tasks.filter(|(task, _)| *task == id) {
+            cancelled.cancel();
+        }
+    }
 }
 
 impl Heart {
@@ -47,22 +56,10 @@ impl Heart {
         Self { place, length, claimant, state: Mutex::default() }
     }
 
-    /// Keeps a claim of so many tasks.
-    pub(super) fn keep(&self, lease: &Arc<Lease>, tasks: usize) {
-        let claim = Claim { lease: lease.clone(), tasks, left: tasks };
-        self.lock().claims.insert(lease.fence, claim);
-    }
-
-    /// A task of a claim runs, and may be cancelled by this.
-    pub(super) fn runs(&self, id: TaskId) -> CancellationToken {
-        let cancelled = CancellationToken::new();
-        self.lock().cancels.insert(id, cancelled.clone());
-        cancelled
-    }
-
-    /// A task does not run any more. Its lease is kept until it is settled.
-    pub(super) fn ended(&self, id: TaskId) {
-        self.lock().cancels.remove(&id);
+    /// Keeps a claim of these tasks, which may be cancelled.
+    pub(super) fn keep(&self, lease: &Arc<Lease>, tasks: Vec<(TaskId, CancellationToken)>) {
+        let (lease, left) = (lease.clone(), tasks.len());
+        self.lock().claims.insert(lease.fence, Claim { lease, tasks, left });
     }
 
     /// A task is settled; the claim is not kept beyond the last one of its.
@@ -79,13 +76,15 @@ impl Heart {
     /// Whether so many tasks are all of a claim's, and none of them is settled yet.
     pub(super) fn is_whole(&self, fence: u64, tasks: usize) -> bool {
         let state = self.lock();
-        state.claims.get(&fence).is_some_and(|claim| claim.left == tasks && claim.tasks == tasks)
+        state
+            .claims
+            .get(&fence)
+            .is_some_and(|claim| claim.left == tasks && claim.tasks.len() == tasks)
     }
 
     pub(super) fn cancel(&self, id: &str) {
-        let Ok(id) = id.parse() else { return };
-        if let Some(cancelled) = self.lock().cancels.get(&id) {
-            cancelled.cancel();
+        if let Ok(id) = id.parse() {
+            self.lock().cancel(id);
         }
     }
 
@@ -129,10 +128,8 @@ impl Heartbeat for Heart {
             }
         }
         for told in told {
-            if let Told::Cancel(id) = told
-                && let Some(cancelled) = state.cancels.get(&id)
-            {
-                cancelled.cancel();
+            if let Told::Cancel(id) = told {
+                state.cancel(id);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod claimer;
 mod context;
+mod endings;
 mod handler;
 mod heart;
 mod run;

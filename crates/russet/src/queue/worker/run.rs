@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
-use tokio::{pin, select};
+use tokio::{pin, select, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{Worker, claimer::Claimer};
@@ -39,15 +38,16 @@ impl<S: Send + Sync + 'static> Worker<S> {
         let shared = &self.shared;
         let (stop, end) = (CancellationToken::new(), End(CancellationToken::new()));
         let loops = (shared.concurrency / A_LOOP).clamp(1, MOST_LOOPS);
-        let mut claimers = Vec::new();
+        // In tasks of their own: they would all be polled for news of one of them, on a thread that runs no handler.
+        let mut claimers = JoinSet::new();
         for number in 0..loops {
             let slots =
                 shared.concurrency * (number + 1) / loops - shared.concurrency * number / loops;
-            claimers.push(Claimer::new(Arc::clone(shared), slots, &stop, &end.0)?.run());
+            claimers.spawn(Claimer::new(Arc::clone(shared), slots, &stop, &end.0)?.run());
         }
         // A worker that ends leaves the ticks to others: tasks that nobody is there for would only wait.
         let ticking = Ticking::start(&shared.queue);
-        let working = join_all(claimers);
+        let working = claimers.join_all();
         pin!(working, shutdown);
         select! {
             _ = &mut working => return Ok(()),
