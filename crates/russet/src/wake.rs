@@ -97,12 +97,14 @@ impl Shared {
     fn hear(&self, heard: Heard<'_>) {
         match heard {
             Heard::Live => {
+                // Who registered while nothing was heard may have missed what came: dropping the senders ends the waits.
+                self.lock().clear();
                 self.listening.send_replace(true);
             }
             Heard::Message(message) => self.deliver(message),
             Heard::Gap => {
                 self.listening.send_replace(false);
-                // Their messages may have been lost with the connection: dropping the senders ends the waits.
+                // Their messages may have been lost with the connection.
                 self.lock().clear();
             }
         }
@@ -148,5 +150,30 @@ impl Waiter {
 impl Drop for Waiter {
     fn drop(&mut self) {
         self.inbox.lock().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_while_nothing_is_heard_looks_for_himself_as_soon_as_something_is() {
+        let shared = Arc::new(Shared {
+            channel: "news".into(),
+            waiters: Mutex::default(),
+            last: AtomicU64::new(0),
+            listening: watch::Sender::new(false),
+        });
+        let long = Duration::from_secs(60);
+        let mut deaf = shared.clone().register();
+        shared.hear(Heard::Live);
+        assert_eq!(deaf.news(long).await, News::Unsure);
+        let mut hears = shared.clone().register();
+        shared.hear(Heard::Message(hears.address().split(' ').next_back().unwrap().as_bytes()));
+        assert_eq!(hears.news(long).await, News::Message(Vec::new()));
+        let mut lost = shared.clone().register();
+        shared.hear(Heard::Gap);
+        assert_eq!(lost.news(long).await, News::Unsure);
     }
 }

@@ -10,12 +10,16 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use rand::RngExt;
 use russet::testing::{TestServer, WorkerProcess, eventually, worker_env, worker_report};
 use russet::{BoxError, Queue, Russet, Task, TaskContext, Worker, raw};
 use serde::{Deserialize, Serialize};
+use tokio_util::task::AbortOnDropHandle;
 
 const LONG: Duration = Duration::from_secs(120);
 const LEASE: Duration = Duration::from_millis(500);
@@ -100,6 +104,41 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
+/// How long ago the lease ended that ended first of those that still stand, in ms of the server's clock.
+const OVERDUE: &str = "local lease = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES') \
+    local time = redis.call('TIME') \
+    return lease[2] and time[1] * 1000 + math.floor(time[2] / 1000) - lease[2] or 0";
+
+/// Looks at the leases until it is dropped: how long one stood at most after its end, and how late the looks were, in ms.
+struct Watch {
+    most: Arc<Mutex<(i64, i64)>>,
+    _looking: AbortOnDropHandle<()>,
+}
+
+impl Watch {
+    fn start(russet: &Russet) -> Self {
+        let most = Arc::<Mutex<(i64, i64)>>::default();
+        let (seen, russet) = (most.clone(), russet.clone());
+        let looking = tokio::spawn(async move {
+            loop {
+                let began = Instant::now();
+                let ask = ["EVAL", OVERDUE, "1", "russet:{queue:crash}:leases"];
+                let overdue = raw::command(&russet, &ask).await.unwrap();
+                let raw::Value::Int(overdue) = overdue else { panic!("{overdue:?}") };
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let late = began.elapsed().as_millis() as i64 - 20;
+                let mut seen = seen.lock().unwrap();
+                *seen = (seen.0.max(overdue), seen.1.max(late));
+            }
+        });
+        Self { most, _looking: AbortOnDropHandle::new(looking) }
+    }
+
+    fn most(&self) -> (i64, i64) {
+        *self.most.lock().unwrap()
+    }
+}
+
 /// `RUSSET_QUEUE_ROUNDS` makes it longer; `RUSSET_QUEUE_TASKS` and `RUSSET_QUEUE_KILLS`, which is the most, are those of a round.
 #[tokio::test]
 async fn killed_workers_lose_no_task_and_a_key_keeps_effects_single() {
@@ -114,6 +153,7 @@ async fn killed_workers_lose_no_task_and_a_key_keeps_effects_single() {
             let batch = (n..(n + 1_000).min(tasks)).map(|n| Number { n });
             queue.enqueue_many(batch).await.unwrap();
         }
+        let watch = Watch::start(&russet);
         let mut workers: Vec<_> = (0..4).map(|_| (spawn(&server, "1"), false)).collect();
         let (mut kills, started) = (0, Instant::now());
         while kills < most && queue.counts().await.unwrap().completed < tasks {
@@ -145,6 +185,10 @@ async fn killed_workers_lose_no_task_and_a_key_keeps_effects_single() {
             last_kill.elapsed(),
             runs.text()
         );
+        let (overdue, late) = watch.most();
+        println!("a lease stood for {overdue} ms after its end at most; looks were {late} ms late");
+        // What the machine is late with is not the queue's.
+        assert!(overdue < 1_000 + 2 * late, "a task was stuck for {overdue} ms beyond its lease");
         assert_eq!(effects, tasks as i64);
     }
 }

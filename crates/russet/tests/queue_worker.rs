@@ -206,6 +206,37 @@ async fn a_task_that_nobody_can_do_is_dead_with_its_reason_and_body() {
     assert_eq!(seen.count.load(Ordering::SeqCst), 0);
 }
 
+/// A task in a form of its own.
+#[derive(Serialize, Deserialize)]
+struct Line(String);
+
+impl Task for Line {
+    const NAME: &'static str = "line";
+
+    fn encode_body(&self) -> Result<Vec<u8>, BoxError> {
+        if self.0.is_empty() { Err("an empty line".into()) } else { Ok(self.0.clone().into()) }
+    }
+
+    fn decode_body(bytes: &[u8]) -> Result<Self, BoxError> {
+        Ok(Self(String::from_utf8(bytes.to_vec())?))
+    }
+}
+
+#[tokio::test]
+async fn a_task_may_have_a_form_of_its_own() {
+    let stage = stage().await;
+    let queue = queue(&stage, "lines");
+    let id = queue.enqueue(Line("plain text".into())).await.unwrap().id;
+    let record =
+        stage.server.command(&["HGET", &stage.key("queue:lines", "tasks"), &id.to_string()]).await;
+    assert_eq!(record.unwrap().text(), Some("V1 line plain text"));
+    let delivery = queue.receive(LONG).await.unwrap().unwrap();
+    assert_eq!(delivery.task::<Line>().unwrap().0, "plain text");
+    delivery.ack().await.unwrap();
+    let error = queue.enqueue(Line(String::new())).await.unwrap_err();
+    assert_eq!(error.kind(), russet::ErrorKind::Codec);
+}
+
 #[tokio::test]
 async fn the_end_waits_for_what_runs_and_claims_nothing_more() {
     let stage = stage().await;

@@ -15,8 +15,8 @@ use russet::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::{
-    sync::{Notify, oneshot},
-    time::{MissedTickBehavior, interval},
+    sync::{Notify, mpsc, oneshot},
+    time::{Interval, MissedTickBehavior, interval},
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -27,7 +27,7 @@ use super::{
 use crate::Failure;
 
 const BATCH: u32 = 50;
-/// Claim loops of this many tasks each, four of them.
+/// Four claim loops of [`BATCH`] tasks each.
 const CONCURRENCY: usize = 200;
 /// How many tasks are done in a round of a second.
 const DRAINED: f64 = 50_000.0;
@@ -43,11 +43,14 @@ pub async fn cases(server: &TestServer, effort: Effort) -> Result<Vec<Case>, Fai
     };
     let batches = Worked {
         concurrency: CONCURRENCY,
+        batch: BATCH,
         tasks: drained(DRAINED),
         takes: Duration::ZERO,
         on_disk: false,
     };
-    let one_by_one = Worked { concurrency: 1, tasks: drained(DRAINED_ONE_BY_ONE), ..batches };
+    let one_by_one =
+        Worked { concurrency: 1, batch: 1, tasks: drained(DRAINED_ONE_BY_ONE), ..batches };
+    let large = Worked { concurrency: 2 * CONCURRENCY, batch: 2 * BATCH, ..batches };
     let slow = Worked { takes: Duration::from_millis(1), ..batches };
     let russet = Russet::connect(&server.url()).await?;
     let queue = Queue::builder(&russet, "bench").build()?;
@@ -57,10 +60,12 @@ pub async fn cases(server: &TestServer, effort: Effort) -> Result<Vec<Case>, Fai
         // First: the others take everything out of the server before they begin, waiting workers included.
         life_50(&russet).await?,
         trickle(&russet).await?,
+        handed_over(server, &russet).await?,
         enqueue_1(&russet, &queue),
         enqueue_50(&russet, &queue, bytes),
         work("work_1", one_by_one).await?,
         work("work_50", batches).await?,
+        work("work_100", large).await?,
         work("work_50_of_1_ms", slow).await?,
         // Last: the server writes a file from now on.
         work("work_50_on_disk", Worked { on_disk: true, ..batches }).await?,
@@ -200,6 +205,8 @@ fn enqueue_50(russet: &Russet, queue: &Queue, bytes: f64) -> Case {
 #[derive(Clone, Copy)]
 struct Worked {
     concurrency: usize,
+    /// How many its claims are of.
+    batch: u32,
     tasks: u32,
     takes: Duration,
     on_disk: bool,
@@ -244,13 +251,17 @@ async fn work(
     });
     let proxy = Proxy::to(server).await?;
     let elsewhere = Queue::builder(&Russet::connect(&proxy.url()).await?, name).build()?;
-    let batch = if worked.concurrency == 1 { 1 } else { BATCH };
+    let batch = worked.batch;
     let (pushes, pops) = (worked.tasks / BATCH, worked.tasks / batch);
     let case = Case::new("queue", name, drain(&queue, worked))
         .drains(worked.tasks, before)
         .round_trips(RoundTrips::Proxied(proxy, drain(&elsewhere, worked)));
-    let case = if batch == 1 { case } else { case.batch(BATCH) };
-    let floor = if batch == 1 { "LPOP" } else { "LPOP of 50" };
+    let case = if batch == 1 { case } else { case.batch(batch) };
+    let floor = match batch {
+        1 => "LPOP",
+        BATCH => "LPOP of 50",
+        _ => "LPOP of 100",
+    };
     Ok(case.draining_floor(floor, pushing(russet, BATCH, pushes), popping(russet, batch, pops)))
 }
 
@@ -346,9 +357,7 @@ async fn life_50(russet: &Russet) -> Result<Case, Failure> {
 /// From the call that enqueues to the begin of the handler, 200 times a second.
 async fn trickle(russet: &Russet) -> Result<Case, Failure> {
     let (queue, awaited, working) = attended(russet, "trickle").await?;
-    let mut tick = interval(Duration::from_millis(5));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let tick = Arc::new(tokio::sync::Mutex::new(tick));
+    let tick = ticks();
     let ours = Work::new(move |number| {
         let (queue, awaited, working) = (queue.clone(), awaited.clone(), working.clone());
         let tick = tick.clone();
@@ -363,4 +372,44 @@ async fn trickle(russet: &Russet) -> Result<Case, Failure> {
         }
     });
     Ok(Case::new("queue", "trickle_200", ours).callers(1, 1))
+}
+
+/// 200 of them a second.
+fn ticks() -> Arc<tokio::sync::Mutex<Interval>> {
+    let mut tick = interval(Duration::from_millis(5));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    Arc::new(tokio::sync::Mutex::new(tick))
+}
+
+/// What that takes at the least: a push, and a pop that waits for it on a connection of its own.
+async fn handed_over(server: &TestServer, russet: &Russet) -> Result<Case, Failure> {
+    let waiting = Russet::connect(&server.url()).await?;
+    let (sender, popped) = mpsc::unbounded_channel();
+    let pops = tokio::spawn(async move {
+        loop {
+            raw::command(&waiting, &["BLPOP", FLOOR_LIST, "0.2"]).await?;
+            sender.send(Instant::now()).ok();
+        }
+        #[allow(unreachable_code, reason = "it says what the loop may fail with")]
+        Ok::<_, russet::Error>(())
+    });
+    let pops = Arc::new(AbortOnDropHandle::new(pops));
+    let (tick, popped) = (ticks(), Arc::new(tokio::sync::Mutex::new(popped)));
+    let russet = russet.clone();
+    let ours = Work::new(move |_| {
+        let (russet, tick, popped, pops) =
+            (russet.clone(), tick.clone(), popped.clone(), pops.clone());
+        async move {
+            tick.lock().await.tick().await;
+            let mut popped = popped.lock().await;
+            // Pops that waited in vain.
+            while popped.try_recv().is_ok() {}
+            let before = Instant::now();
+            raw::command(&russet, &["RPUSH", FLOOR_LIST, "body"]).await?;
+            let at = popped.recv().await.ok_or("nobody pops")?;
+            drop(pops);
+            Ok(Took::Part(at - before))
+        }
+    });
+    Ok(Case::new("queue", "push_pop_200", ours).callers(1, 1))
 }

@@ -145,7 +145,8 @@ if #news > 0 then redis.call('HSET', meta, unpack(news)) end
 -- the rate can be changed.
 local is_held_back = allowed < most and #ids == allowed and said.paused ~= '1'
 if is_held_back then wait = math.min(wait, 1000, math.max(1, math.ceil(tat - (burst - 1) * interval - now))) end
-local is_waiting = most > 0 and #ids < most and not is_held_back and ARGV[4] ~= ''
+-- Who has something to bring back comes again at once.
+local is_waiting = most > 0 and #ids < most and not is_held_back and is_dead == 0 and ARGV[4] ~= ''
 local is_near = first[1] and tonumber(first[2]) > now and first[2] - now < longest
 if ARGV[6] == '1' and (is_near or not is_waiting) then redis.call('ZREM', waiters, ARGV[4]) end
 -- Two of those who wait look when the next one is due, and not all of them: they wake others for what they do not take.

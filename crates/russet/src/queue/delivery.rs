@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 
 use super::{
     Effects, Inner, Queue, Task, TaskId,
@@ -252,9 +252,8 @@ pub(super) fn decode<T: Task>(name: &str, body: &[u8]) -> Result<T> {
     decode_body(body)
 }
 
-pub(super) fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
-    serde_json::from_slice(body)
-        .map_err(|cause| Error::codec("a task cannot be decoded", cause.into()))
+pub(super) fn decode_body<T: Task>(body: &[u8]) -> Result<T> {
+    T::decode_body(body).map_err(|cause| Error::codec("a task cannot be decoded", cause))
 }
 
 impl std::fmt::Debug for Delivery {

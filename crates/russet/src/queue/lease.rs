@@ -2,8 +2,9 @@
 
 use std::{
     future::poll_fn,
-    pin::pin,
+    pin::Pin,
     sync::{Mutex, PoisonError},
+    task::Poll,
     time::Duration,
 };
 
@@ -53,24 +54,25 @@ impl Lease {
 
     /// Does the work while the lease is ours; none when it is not, or when the worker ends. It is looked at before each poll
     /// of the work, so that a process that was stopped does not go on with it.
-    pub(super) async fn hold<F: Future>(&self, work: F) -> Option<F::Output> {
-        let mut work = pin!(work);
-        let mut over = pin!(self.over.cancelled());
-        let mut end = pin!(sleep_until(self.until()));
+    pub(super) async fn hold<F: Future>(&self, mut work: Pin<&mut F>) -> Option<F::Output> {
+        // Made when the work does not end at once, as most does.
+        let mut ends = None;
         poll_fn(|context| {
             loop {
                 if self.over.is_cancelled() || self.is_lost() {
-                    return std::task::Poll::Ready(None);
+                    return Poll::Ready(None);
                 }
-                // Nearly all work that ends at once needs no waker for the end of its lease.
-                if let std::task::Poll::Ready(done) = work.as_mut().poll(context) {
-                    return std::task::Poll::Ready(Some(done));
+                if let Poll::Ready(done) = work.as_mut().poll(context) {
+                    return Poll::Ready(Some(done));
                 }
+                let (over, end) = ends.get_or_insert_with(|| {
+                    (Box::pin(self.over.cancelled()), Box::pin(sleep_until(self.until())))
+                });
                 if over.as_mut().poll(context).is_ready() {
-                    return std::task::Poll::Ready(None);
+                    return Poll::Ready(None);
                 }
                 if end.as_mut().poll(context).is_pending() {
-                    return std::task::Poll::Pending;
+                    return Poll::Pending;
                 }
                 end.as_mut().reset(self.until());
             }
@@ -86,6 +88,8 @@ fn safe(length: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -93,7 +97,7 @@ mod tests {
         let second = Duration::from_secs(1);
         let end = CancellationToken::new();
         let lease = Lease::new(1, Instant::now(), second, &end);
-        assert_eq!(lease.hold(tokio::time::sleep(2 * second)).await, None);
+        assert_eq!(lease.hold(pin!(tokio::time::sleep(2 * second))).await, None);
         let lease = Lease::new(1, Instant::now(), second, &end);
         let renewing = async {
             for _ in 0..4 {
@@ -101,10 +105,11 @@ mod tests {
                 lease.renewed(Instant::now(), second);
             }
         };
-        let (done, ()) = tokio::join!(lease.hold(tokio::time::sleep(2 * second)), renewing);
+        let work = pin!(tokio::time::sleep(2 * second));
+        let (done, ()) = tokio::join!(lease.hold(work), renewing);
         assert_eq!(done, Some(()));
         end.cancel();
-        assert_eq!(lease.hold(std::future::pending::<()>()).await, None);
+        assert_eq!(lease.hold(pin!(std::future::pending::<()>())).await, None);
         assert!(!lease.is_lost());
     }
 
@@ -113,7 +118,7 @@ mod tests {
         let end = CancellationToken::new();
         let lease = Lease::new(1, Instant::now(), Duration::from_secs(60), &end);
         lease.lose();
-        let polled = lease.hold(async { panic!("polled") }).await;
+        let polled = lease.hold(pin!(async { panic!("polled") })).await;
         assert!(polled.is_none() && lease.is_lost());
     }
 }

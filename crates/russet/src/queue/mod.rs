@@ -26,8 +26,6 @@ mod worker;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use serde::Serialize;
-
 pub use builder::QueueBuilder;
 pub use counts::QueueCounts;
 pub use dead::{DeadTask, TaskError};
@@ -128,12 +126,9 @@ impl Inner {
     }
 
     /// The body of a task.
-    fn encode<T: Serialize>(&self, task: &T) -> Result<Vec<u8>> {
-        let body = serde_json::to_vec(task).map_err(|cause| {
-            Error::codec(
-                format_args!("queue {}: a task cannot be encoded", self.name),
-                cause.into(),
-            )
+    fn encode<T: Task>(&self, task: &T) -> Result<Vec<u8>> {
+        let body = task.encode_body().map_err(|cause| {
+            Error::codec(format_args!("queue {}: a task cannot be encoded", self.name), cause)
         })?;
         if body.len() > self.settings.max_task_bytes {
             return Err(Error::invalid(format_args!(

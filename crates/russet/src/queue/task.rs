@@ -5,11 +5,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     clock::from_millis,
-    error::{Error, Result},
+    codec::{Codec, Json},
+    error::{BoxError, Error, Result},
 };
 
 /// What can be put on a queue: a serde type with a name of its own, which is what stands in Redis. The name of the Rust
-/// type is not used, so that the type can be renamed.
+/// type is not used, so that the type can be renamed. It stands there as JSON, unless the type encodes itself otherwise.
 ///
 /// ```
 /// use russet::Task;
@@ -25,6 +26,23 @@ use crate::{
 pub trait Task: Serialize + DeserializeOwned + Send + 'static {
     /// What the kind of task is called: 1 to 64 of the characters `A–Z a–z 0–9 _ . -`.
     const NAME: &'static str;
+
+    /// The bytes that stand in Redis: JSON, unless the type has another way, as that of a [`Codec`] of its own. All processes
+    /// of the queue must read it.
+    ///
+    /// # Errors
+    /// Whatever the format cannot express: nothing is enqueued.
+    fn encode_body(&self) -> Result<Vec<u8>, BoxError> {
+        Json.encode(self)
+    }
+
+    /// The task that the bytes stand for.
+    ///
+    /// # Errors
+    /// The bytes are not of this format or not of this type: the task is dead, with this as its reason.
+    fn decode_body(bytes: &[u8]) -> Result<Self, BoxError> {
+        Json.decode(bytes)
+    }
 }
 
 /// The longest name of a kind of task.

@@ -30,7 +30,7 @@ struct Inner<S> {
     id: TaskId,
     fence: u64,
     claimant: Arc<str>,
-    record: Arc<Record>,
+    record: Record,
     cancelled: CancellationToken,
     /// It was completed together with its effects: the worker has nothing to settle.
     is_completed: AtomicBool,
@@ -45,7 +45,7 @@ impl<S> TaskContext<S> {
         id: TaskId,
         fence: u64,
         claimant: &Arc<str>,
-        record: &Arc<Record>,
+        record: Record,
         cancelled: CancellationToken,
     ) -> Self {
         let inner = Inner {
@@ -53,11 +53,19 @@ impl<S> TaskContext<S> {
             id,
             fence,
             claimant: claimant.clone(),
-            record: record.clone(),
+            record,
             cancelled,
             is_completed: AtomicBool::new(false),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    pub(super) fn shared(&self) -> &Shared<S> {
+        &self.inner.shared
+    }
+
+    pub(super) fn record(&self) -> &Record {
+        &self.inner.record
     }
 
     pub(super) fn keeps_result(&self) -> bool {
