@@ -12,10 +12,10 @@ local now = now_ms()
 local live = redis.call('HGET', KEYS[1], 'live')
 if live then
   local left = tonumber(string.match(live, '^%d+')) + tonumber(ARGV[5]) - now
-  if left > 0 then return {'fresh', string.format('%.0f', left)} end
+  if left > 0 then return {'fresh', string.format('%d', left)} end
 end
 local last = tonumber(redis.call('HGET', KEYS[1], 'last') or '0')
-local generation = string.format('%.0f', math.max(last + 1, now))
+local generation = string.format('%d', math.max(last + 1, now))
 
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 redis.call('HSET', KEYS[1], 'version', ARGV[3], 'last', generation, 'building', generation .. ' ' .. ARGV[4])

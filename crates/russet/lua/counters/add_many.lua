@@ -18,7 +18,7 @@ for i, key in ipairs(KEYS) do
       local amount = ARGV[at + 2 * n]
       count = tonumber(count or 0)
       if count > 9007199254740992 - amount then return {'full', now, {}} end
-      counts[2 * n - 1], counts[2 * n] = string.format('%.0f', count + amount), names[n]
+      counts[2 * n - 1], counts[2 * n] = string.format('%d', count + amount), names[n]
     end
     counted[#counted + 1] = {key, expiry, counts}
   end

@@ -28,7 +28,7 @@ if fits then
   count.total = total
   changed[ARGV[4]] = count
   lines[#lines + 1] = request
-  lines[#lines + 1] = string.format('V1 changed %s %s %s %.0f %.0f %.0f', ARGV[3], ARGV[4], ARGV[5], total, count.reserved, count.sold)
+  lines[#lines + 1] = string.format('V1 changed %s %s %s %d %d %d', ARGV[3], ARGV[4], ARGV[5], total, count.reserved, count.sold)
   kept[#kept + 1] = now + keep
   kept[#kept + 1] = request
 end

@@ -5,7 +5,7 @@
 -- refuses: writes nothing
 local ids = {ARGV[1]}
 if ARGV[1] == '' then
-  ids = redis.call('ZRANGE', due, '(' .. string.format('%.0f', now), '+inf', 'BYSCORE', 'LIMIT', ARGV[2], ARGV[3])
+  ids = redis.call('ZRANGE', due, '(' .. string.format('%d', now), '+inf', 'BYSCORE', 'LIMIT', ARGV[2], ARGV[3])
 end
 local list = {}
 local lines = #ids > 0 and redis.call('HMGET', holds, unpack(ids)) or {}

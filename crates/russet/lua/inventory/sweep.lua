@@ -4,7 +4,7 @@
 -- returns: {reservations that were due, others forgotten, ms until the next reservation is due | -1 when there is none}
 -- refuses: ends no reservation whose time has not passed
 local expired = expire(500, tonumber(ARGV[1]))
-local next_due = redis.call('ZRANGE', due, '(' .. string.format('%.0f', now), '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')[2]
+local next_due = redis.call('ZRANGE', due, '(' .. string.format('%d', now), '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')[2]
 
 local forgotten = forget(500)
 write_all()

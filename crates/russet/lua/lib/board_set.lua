@@ -16,7 +16,7 @@ local function set(members, entries, new_scores)
     line[#line + 1], line[#line + 2] = new_scores[i], entry
   end
   if #gone > 0 then redis.call('ZREM', scores, unpack(gone)) end
-  if places then redis.call('HSET', places, '', string.format('%.0f', reached), unpack(given)) end
+  if places then redis.call('HSET', places, '', string.format('%d', reached), unpack(given)) end
   local added = redis.call('ZADD', scores, unpack(line))
   if ends > 0 then
     redis.call('PEXPIREAT', scores, ends, 'NX')

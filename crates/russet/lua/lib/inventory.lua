@@ -12,7 +12,7 @@ local function read_hold(line)
     period = tonumber(period)}
 end
 local function line_of(hold)
-  return string.format('V1 %s %.0f %.0f %s %s %.0f', hold.state, hold.quantity, hold.ms, hold.product, hold.user, hold.period)
+  return string.format('V1 %s %d %d %s %s %d', hold.state, hold.quantity, hold.ms, hold.product, hold.user, hold.period)
 end
 local function read_count(line)
   local total, reserved, sold = string.match(line or '', '^V1%S* (%d+) (%d+) (%d+)')

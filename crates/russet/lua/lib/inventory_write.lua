@@ -18,11 +18,11 @@ local function write_all()
     forget(20)
   end
   for product, count in pairs(changed) do
-    redis.call('HSET', stock, product, string.format('V1 %.0f %.0f %.0f', count.total, count.reserved, count.sold))
+    redis.call('HSET', stock, product, string.format('V1 %d %d %d', count.total, count.reserved, count.sold))
   end
   for name, owner in pairs(owners) do
     if owner.held + owner.sold > 0 then
-      redis.call('HSET', users, name, string.format('%.0f %.0f', owner.held, owner.sold))
+      redis.call('HSET', users, name, string.format('%d %d', owner.held, owner.sold))
     else
       redis.call('HDEL', users, name)
     end

@@ -3,7 +3,7 @@
 local kept, kept_bytes = 0, 0
 local function note(id, now, attempt, text)
   local lines = redis.call('HGET', errors, id) or ''
-  lines = lines .. string.format('%.0f %d ', now, attempt) .. string.gsub(text, '\n', ' ') .. '\n'
+  lines = lines .. string.format('%d %d ', now, attempt) .. string.gsub(text, '\n', ' ') .. '\n'
   -- The last 16 KiB, from the beginning of a line.
   if #lines > 16384 then lines = string.gsub(string.sub(lines, -16384), '^[^\n]*\n', '') end
   redis.call('HSET', errors, id, lines)
@@ -13,7 +13,7 @@ local function free_unique(id, unique)
 end
 local function keep_outcome(id, now, state, text, ms)
   if tonumber(ms) <= 0 then return end
-  local outcome = string.format('%s %.0f ', state, now) .. text
+  local outcome = string.format('%s %d ', state, now) .. text
   redis.call('HSET', outcomes, id, outcome)
   redis.call('ZADD', ended, now + ms, id)
   kept, kept_bytes = kept + 1, kept_bytes + #outcome
@@ -34,7 +34,7 @@ local function bound_outcomes(bytes, most, most_bytes)
     redis.call('HDEL', outcomes, unpack(gone))
     rounds = rounds + 1
   end
-  return string.format('%.0f', math.max(bytes, 0))
+  return string.format('%d', math.max(bytes, 0))
 end
 local function die(id, now, record, attempt, text)
   redis.call('HSET', tasks, id, with_attempts(record, attempt))

@@ -8,7 +8,7 @@ local function fixed(state, now, cost, most, period)
   local last, count = string.match(state or '', '^(%d+) (%d+)$')
   count = tonumber(last) == number and tonumber(count) or 0
   local ends = (number + 1) * period - now
-  return most - count - cost, ends, ends, string.format('%.0f %.0f', number, count + cost)
+  return most - count - cost, ends, ends, string.format('%d %d', number, count + cost)
 end
 
 -- State: "<number of the newest bucket> <its count> <that of the one before> ...". With the bucket that is not over yet there
@@ -37,11 +37,11 @@ local function sliding(state, now, cost, most, bucket, buckets)
   end
   counts[0] = (counts[0] or 0) + cost
   if cost > 0 then empty = (number + buckets + 1) * bucket - now end
-  local line, used = string.format('%.0f', number), 0
+  local line, used = string.format('%d', number), 0
   for place, count in pairs(counts) do
     if count > 0 then used = math.max(used, place) end
   end
-  for place = 0, used do line = line .. string.format(' %.0f', counts[place] or 0) end
+  for place = 0, used do line = line .. string.format(' %d', counts[place] or 0) end
   return most - sum - cost, wait, empty, line
 end
 
@@ -58,7 +58,7 @@ local function gcra(state, now, cost, most, period, rate)
   local wait, empty = math.ceil((after - burst) / rate), math.ceil(after / rate)
   rest = after % rate
   us = now + (after - rest) / rate
-  return left, wait, empty, string.format(rest > 0 and '%.0f %.0f' or '%.0f', us, rest)
+  return left, wait, empty, string.format(rest > 0 and '%d %d' or '%d', us, rest)
 end
 
 -- What all limits say to a call of this cost: whether it is allowed, an answer for each, and the new states with their TTLs.

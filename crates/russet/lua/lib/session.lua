@@ -11,7 +11,7 @@ local function read_head(text)
     seen = tonumber(seen), version = tonumber(version), app = app} or nil
 end
 local function head_text(head)
-  return string.format('V1 %s %.0f %.0f %.0f %.0f %.0f %s', head.user, head.number, head.ends, head.idle, head.seen,
+  return string.format('V1 %s %d %d %d %d %d %s', head.user, head.number, head.ends, head.idle, head.seen,
     head.version, head.app)
 end
 -- How a session stands in the indexes: "<user> <number> <id> <id of the global one or ->".

@@ -8,7 +8,7 @@ local parent = read_head(value_of(above, 'head'))
 local function fault()
   if not head then return 'unknown' end
   if ARGV[2] == '-' then return over(head) end
-  if not parent or value_of(above, 'app:' .. head.app) ~= string.format('%s %.0f', ARGV[1], head.number) then
+  if not parent or value_of(above, 'app:' .. head.app) ~= string.format('%s %d', ARGV[1], head.number) then
     return 'signed_out'
   end
   return over(parent) or past(head)

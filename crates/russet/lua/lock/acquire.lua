@@ -15,7 +15,7 @@ local has_waiters = not held and redis.call('EXISTS', KEYS[2]) == 1
 
 if ARGV[4] ~= '' and not mine and (held or has_waiters) then
   redis.call('ZADD', KEYS[2], 'NX', micros, ARGV[1])
-  redis.call('HSET', KEYS[3], ARGV[1], string.format('%.0f %d ', now + ARGV[5], ARGV[6]) .. ARGV[4])
+  redis.call('HSET', KEYS[3], ARGV[1], string.format('%d %d ', now + ARGV[5], ARGV[6]) .. ARGV[4])
   redis.call('PEXPIRE', KEYS[2], 86400000)
   redis.call('PEXPIRE', KEYS[3], 86400000)
 end

@@ -16,7 +16,7 @@ for i = 9, #ARGV, 4 do
     old = sums[place] or old or '0'
     sums[place] = string.match(old, '^-?%d+$') and tonumber(old) + ARGV[i + 3]
     if not sums[place] or math.abs(sums[place]) > 9007199254740991 then return 'number ' .. ARGV[i + 2] end
-    sums[place] = string.format('%.0f', sums[place])
+    sums[place] = string.format('%d', sums[place])
   else
     sums[place] = ARGV[i] == 'put' and ARGV[i + 3] or '0'
   end

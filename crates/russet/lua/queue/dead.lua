@@ -6,7 +6,7 @@
 local page = redis.call('ZRANGE', dead, ARGV[1], ARGV[2], 'WITHSCORES')
 local ids, times = {}, {}
 for i = 1, #page, 2 do
-  ids[#ids + 1], times[#times + 1] = page[i], string.format('%.0f', page[i + 1])
+  ids[#ids + 1], times[#times + 1] = page[i], string.format('%d', page[i + 1])
 end
 if #ids == 0 then return {{}, {}, {}, {}} end
 local records, failures = redis.call('HMGET', tasks, unpack(ids)), redis.call('HMGET', errors, unpack(ids))

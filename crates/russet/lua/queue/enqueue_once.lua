@@ -35,7 +35,7 @@ else
 end
 if ARGV[3] ~= '' then redis.call('HSET', uniques, ARGV[3], ids[1]) end
 if ARGV[1] ~= '' then
-  redis.call('HSET', requests, ARGV[1], string.format('%s %.0f', ids[1], now + ARGV[2]))
+  redis.call('HSET', requests, ARGV[1], string.format('%s %d', ids[1], now + ARGV[2]))
   redis.call('ZADD', remembered, now + ARGV[2], ARGV[1])
 end
 return {ids[1], 1}

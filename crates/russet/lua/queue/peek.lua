@@ -52,7 +52,7 @@ else
     local member = page[i]
     local is_retrying = #member == 23
     if is_retrying == (state == 'retrying') and #member <= 23 then
-      ids[#ids + 1], numbers[#numbers + 1] = string.sub(member, -22), string.format('%.0f', page[i + 1])
+      ids[#ids + 1], numbers[#numbers + 1] = string.sub(member, -22), string.format('%d', page[i + 1])
     end
   end
   if first + looked < redis.call('ZCARD', place) then after = first + looked end

@@ -29,7 +29,7 @@ for i = #orphans, 1, -1 do
     back = back + 1
   end
 end
-local news = {'failed', string.format('%.0f', (said[1] or 0) + #orphans)}
+local news = {'failed', string.format('%d', (said[1] or 0) + #orphans)}
 if kept > 0 then news[3], news[4] = 'bytes', bound_outcomes(said[3], ARGV[2], ARGV[3]) end
 redis.call('HSET', meta, unpack(news))
 if back > 0 then wake_workers(waiters, back) end

@@ -4,7 +4,7 @@
 -- returns: {how many are ready again, the server's time}
 -- refuses: writes nothing for a task that is not dead
 local now = now_ms()
-local until_then = ARGV[2] == '0' and string.format('%.0f', now) or ARGV[2]
+local until_then = ARGV[2] == '0' and string.format('%d', now) or ARGV[2]
 local ids = {}
 if ARGV[1] == '' then
   ids = redis.call('ZRANGE', dead, '-inf', until_then, 'BYSCORE', 'LIMIT', 0, 100)

@@ -63,7 +63,7 @@ if #done > 0 then
 end
 local news = {}
 local function add(what, before, more)
-  if more > 0 then news[#news + 1], news[#news + 2] = what, string.format('%.0f', (before or 0) + more) end
+  if more > 0 then news[#news + 1], news[#news + 2] = what, string.format('%d', (before or 0) + more) end
 end
 add('completed', said[1], #done)
 add('failed', said[2], failed)

@@ -16,6 +16,6 @@ local claim = redis.call('HGET', running, id)
 if claim then return {'running', claim, record, failures, last} end
 for _, place in ipairs(places) do
   local time = redis.call('ZSCORE', place[2], place[3])
-  if time then return {place[1], string.format('%.0f', time), record, failures, last} end
+  if time then return {place[1], string.format('%d', time), record, failures, last} end
 end
 return {'ready', '0', record, failures, last}

@@ -28,7 +28,7 @@ end
 if #over > 0 then
   redis.call('ZREM', ended, unpack(over))
   redis.call('HDEL', outcomes, unpack(over))
-  redis.call('HSET', meta, 'bytes', string.format('%.0f', math.max(bytes, 0)))
+  redis.call('HSET', meta, 'bytes', string.format('%d', math.max(bytes, 0)))
 end
 if #forgotten > 0 then
   redis.call('ZREM', remembered, unpack(forgotten))

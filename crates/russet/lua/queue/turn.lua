@@ -66,7 +66,7 @@ for i = 1, claims do
 end
 local news = {}
 if acks > 0 then
-  news[1], news[2] = 'completed', string.format('%.0f', (said.completed or 0) + acks)
+  news[1], news[2] = 'completed', string.format('%d', (said.completed or 0) + acks)
   redis.call('HDEL', tasks, unpack(acked))
   if said.once then redis.call('HDEL', once, unpack(acked)) end
   if said.progress then redis.call('HDEL', progress, unpack(acked)) end
@@ -96,7 +96,7 @@ if #due > 0 then
   for list, ids in pairs(by_list) do redis.call('RPUSH', list, unpack(ids)) end
   first = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')
   if first[1] then wait = math.min(wait, math.max(first[2] - now, 0)) end
-  if retrying > 0 then news[#news + 1], news[#news + 2] = 'retrying', string.format('%.0f', (said.retrying or 0) - retrying) end
+  if retrying > 0 then news[#news + 1], news[#news + 2] = 'retrying', string.format('%d', (said.retrying or 0) - retrying) end
 end
 
 local ids, records, ghosts = {}, {}, 0
@@ -123,7 +123,7 @@ if allowed > 0 and said.paused ~= '1' then
   until #ids >= allowed
 end
 if #ids > 0 then
-  claim = string.format('%.0f', math.max((said.last or 0) + 1, now * 1000))
+  claim = string.format('%d', math.max((said.last or 0) + 1, now * 1000))
   given = table.concat(ids)
   local claimed = {claim, #ids .. ' ' .. given}
   for i, id in ipairs(ids) do
@@ -138,7 +138,7 @@ if #ids > 0 then
     news[#news + 1], news[#news + 2] = 'tat', string.format('%.4f', tat)
   end
 end
-if ghosts > 0 then news[#news + 1], news[#news + 2] = 'ghosts', string.format('%.0f', (said.ghosts or 0) - ghosts) end
+if ghosts > 0 then news[#news + 1], news[#news + 2] = 'ghosts', string.format('%d', (said.ghosts or 0) - ghosts) end
 if #news > 0 then redis.call('HSET', meta, unpack(news)) end
 
 -- Whom the rate keeps from more is not woken by more: its time is when the next one may be had, and a second at most, for

@@ -12,7 +12,7 @@ for line, ends in string.gmatch(redis.call('HGET', watchers, id) or '', '(%S+ %d
     lines[count] = line
   end
 end
-local ends = string.format('%.0f', now + ARGV[3])
+local ends = string.format('%d', now + ARGV[3])
 local latest = redis.call('HGET', meta, 'watched') or '0'
 
 redis.call('HSET', watchers, id, table.concat(lines) .. ARGV[2] .. ' ' .. ends .. '\n')

@@ -44,7 +44,7 @@ local head = {user = ARGV[3], ends = tonumber(ARGV[8]), idle = math.min(now + AR
   version = 1, app = ARGV[4]}
 
 if last > 0 then
-  redis.call('HSET', book, 'u:' .. ARGV[3], string.format('%.0f %.0f', last, everywhere))
+  redis.call('HSET', book, 'u:' .. ARGV[3], string.format('%d %d', last, everywhere))
   redis.call('ZADD', due, 0, ARGV[3])
 end
 head.number = redis.call('HINCRBY', book, 'numbers', 1)
@@ -53,7 +53,7 @@ redis.call('HSET', KEYS[1], 'head', head_text(head), 'identity', ARGV[5], 'signa
 local member = member_of(head.user, head.number, ARGV[1], ARGV[2])
 redis.call('ZADD', due, head.idle, member)
 if parent then
-  redis.call('HSET', global, 'app:' .. ARGV[4], string.format('%s %.0f', ARGV[1], head.number))
+  redis.call('HSET', global, 'app:' .. ARGV[4], string.format('%s %d', ARGV[1], head.number))
   local old, number = string.match(replaced or '', '^(%S+) (%d+)')
   if old then redis.call('ZADD', due, 0, member_of(parent.user, tonumber(number), old, ARGV[2])) end
 else

@@ -24,7 +24,7 @@ redis.call('ZREM', users, member)
 redis.call('ZREM', due, member)
 if head then
   redis.call('DEL', record)
-  if ARGV[2] ~= '-' and redis.call('HGET', global, 'app:' .. head.app) == string.format('%s %.0f', ARGV[1], head.number) then
+  if ARGV[2] ~= '-' and redis.call('HGET', global, 'app:' .. head.app) == string.format('%s %d', ARGV[1], head.number) then
     redis.call('HDEL', global, 'app:' .. head.app)
   end
   for i = 1, #fields, 2 do
@@ -43,6 +43,6 @@ if head then
     end
   end
   redis.call('XADD', log, 'MAXLEN', '~', ARGV[6], '*', 'v', '1', 'id', ARGV[1], 'user', head.user, 'app', head.app,
-    'why', why, 'seen', string.format('%.0f', head.seen))
+    'why', why, 'seen', string.format('%d', head.seen))
 end
 return {head and 'done' or 'unknown', why or ''}

@@ -31,7 +31,7 @@ redis.call('ZREM', due, old)
 for _, member_under in ipairs(gone) do redis.call('ZADD', due, 0, member_under) end
 redis.call('ZADD', due, head.idle, member)
 if parent then
-  redis.call('HSET', global, 'app:' .. head.app, string.format('%s %.0f', ARGV[3], head.number))
+  redis.call('HSET', global, 'app:' .. head.app, string.format('%s %d', ARGV[3], head.number))
 else
   redis.call('ZREM', users, old)
   redis.call('ZADD', users, 0, member)

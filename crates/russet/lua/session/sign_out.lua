@@ -8,7 +8,7 @@ local head = ARGV[2] ~= '-' and read_head(redis.call('HGET', KEYS[1], 'head')) o
 local wrong = ARGV[2] ~= '-' and (not head and 'unknown' or over(head))
 local last = tonumber(redis.call('HGET', book, 'numbers') or 0)
 
-redis.call('HSET', book, 'u:' .. ARGV[1], string.format('%.0f %.0f', evicted, last))
+redis.call('HSET', book, 'u:' .. ARGV[1], string.format('%d %d', evicted, last))
 redis.call('ZADD', due, 0, ARGV[1])
 if head and not wrong then
   local old = member_of(head.user, head.number, ARGV[2], '-')

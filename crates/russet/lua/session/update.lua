@@ -6,7 +6,7 @@
 -- refuses: all but "done" write nothing
 local wrong = fault()
 if wrong then return {wrong, 0} end
-if ARGV[3] ~= '-' and ARGV[3] ~= string.format('%.0f', head.version) then return {'conflict', head.version} end
+if ARGV[3] ~= '-' and ARGV[3] ~= string.format('%d', head.version) then return {'conflict', head.version} end
 local count, sets = 0, tonumber(ARGV[5])
 for i = 1, #fields, 2 do
   if string.sub(fields[i], 1, 2) == 'a:' then count = count + 1 end

@@ -21,7 +21,7 @@ for i = 8, #ARGV, 3 do
   if is_new and is_alone and (ARGV[6] == '' or #ids == 0) then
     ids[#ids + 1] = id
     records[#records + 1], records[#records + 2] = id, ARGV[7]
-    known[#known + 1], known[#known + 2] = request, string.format('%s %.0f', id, now + ARGV[5])
+    known[#known + 1], known[#known + 2] = request, string.format('%s %d', id, now + ARGV[5])
     ends[#ends + 1], ends[#ends + 2] = now + ARGV[5], request
     if ARGV[i + 1] == '0' then
       soon[#soon + 1] = id

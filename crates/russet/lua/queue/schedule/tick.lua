@@ -16,4 +16,4 @@ end
 if #due > 0 then redis.call('ZADD', ticks, unpack(taken)) end
 local first = redis.call('ZRANGE', ticks, 0, 0, 'WITHSCORES')
 local wait = first[1] and math.max(first[2] - now, 0) or -1
-return {string.format('%.0f', now), string.format('%.0f', wait), given}
+return {string.format('%d', now), string.format('%d', wait), given}
