@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use russet::testing::{Proxy, TestServer, eventually};
 use russet::{
-    BoxError, Cancelled, ErrorKind, Queue, Russet, Task, TaskContext, TaskId, TaskState, Worker,
+    BoxError, Cancelled, ErrorKind, Queue, Russet, Settled, Task, TaskContext, TaskId, TaskState,
+    Worker,
 };
 use serde::{Deserialize, Serialize};
 use support::{Stage, stage};
@@ -206,6 +207,37 @@ async fn a_task_that_nobody_can_do_is_dead_with_its_reason_and_body() {
     assert_eq!(seen.count.load(Ordering::SeqCst), 0);
 }
 
+/// Panics where nothing catches it: when the worker drops a handler that took too long.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            panic!("in a destructor");
+        }
+    }
+}
+
+async fn explodes(_: Unknown, ctx: TaskContext) -> Result<(), BoxError> {
+    if ctx.attempt() > 1 {
+        return Ok(());
+    }
+    let _bomb = Bomb;
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn a_panic_in_a_destructor_costs_an_attempt_and_not_the_workers_slot() {
+    let stage = stage().await;
+    let brief = Duration::from_millis(1);
+    let queue = Queue::builder(&stage.russet, "bomb").lease(Duration::from_millis(300));
+    let queue = queue.backoff(brief, brief).build().unwrap();
+    queue.enqueue(Unknown).timeout(brief).await.unwrap();
+    let worker = Worker::builder(&queue).concurrency(1).handler(explodes).build().unwrap();
+    let counts = tokio::time::timeout(LONG, worker.run_until_empty()).await.unwrap().unwrap();
+    assert_eq!((counts.completed, counts.failed, counts.dead), (1, 1, 0));
+}
+
 /// A task in a form of its own.
 #[derive(Serialize, Deserialize)]
 struct Line(String);
@@ -232,9 +264,9 @@ async fn a_task_may_have_a_form_of_its_own() {
     assert_eq!(record.unwrap().text(), Some("V1 line plain text"));
     let delivery = queue.receive(LONG).await.unwrap().unwrap();
     assert_eq!(delivery.task::<Line>().unwrap().0, "plain text");
-    delivery.ack().await.unwrap();
+    assert_eq!(delivery.ack().await.unwrap(), Settled::Done);
     let error = queue.enqueue(Line(String::new())).await.unwrap_err();
-    assert_eq!(error.kind(), russet::ErrorKind::Codec);
+    assert_eq!(error.kind(), ErrorKind::Codec);
 }
 
 #[tokio::test]

@@ -16,7 +16,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Shared, TaskContext, endings::Endings, heart::Heart};
+use super::{
+    Shared, TaskContext,
+    endings::{Endings, Running},
+    heart::Heart,
+};
 use crate::{
     backoff::Backoff,
     error::{BoxError, Error, Result},
@@ -277,23 +281,29 @@ impl<S: Send + Sync + 'static> Claimer<S> {
             let cancels: Vec<_> = tasks.iter().map(|_| CancellationToken::new()).collect();
             let ids = tasks.iter().map(|(id, _)| *id);
             self.heart.keep(&lease, ids.zip(cancels.iter().cloned()).collect());
-            self.endings.begin(claimed);
+            let running = self.endings.begin(lease.fence, claimed);
             self.running += claimed;
-            for (task, cancelled) in tasks.into_iter().zip(cancels) {
-                self.begin(&lease, task, cancelled);
+            for ((task, cancelled), running) in tasks.into_iter().zip(cancels).zip(running) {
+                self.begin(&lease, task, cancelled, running);
             }
         }
     }
 
     /// Gives a task to its handler.
-    fn begin(&self, lease: &Arc<Lease>, (id, record): Claimed, cancelled: CancellationToken) {
+    fn begin(
+        &self,
+        lease: &Arc<Lease>,
+        (id, record): Claimed,
+        cancelled: CancellationToken,
+        running: Running,
+    ) {
         let inner = &self.shared.queue.inner;
         let kind = inner.counting.kind(record.as_ref().map_or("other", |record| &record.name));
         kind.claimed(record.as_ref().and_then(|record| inner.waited(id, record)));
-        let (fence, endings) = (lease.fence, self.endings.clone());
+        let fence = lease.fence;
         let Some(record) = record else {
             let verdict = Verdict::Dead { error: "its record is of another version".into() };
-            return endings.end(fence, Some(Settlement { id, fence, unique: None, verdict, kind }));
+            return running.end(Some(Settlement { id, fence, unique: None, verdict, kind }));
         };
         let context = TaskContext::new(&self.shared, id, fence, &self.claimant, record, cancelled);
         let lease = lease.clone();
@@ -302,7 +312,7 @@ impl<S: Send + Sync + 'static> Claimer<S> {
             let verdict = one(&context, &lease, &kind).await;
             let unique = context.record().unique.clone();
             let settlement = verdict.map(|verdict| Settlement { id, fence, unique, verdict, kind });
-            endings.end(fence, settlement);
+            running.end(settlement);
         });
     }
 

@@ -2,9 +2,10 @@
 //! of them.
 
 use std::{
+    iter::repeat_with,
     mem,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -15,6 +16,29 @@ use crate::queue::scripts::Settlement;
 
 /// A handler has ended that was of this claim; with nothing to settle when its lease was lost.
 pub(super) type Ending = (u64, Option<Settlement>);
+
+/// A handler that runs. It has ended too when this is dropped, as by a panic in a destructor of the handler's: its task comes back
+/// with the end of its lease.
+pub(super) struct Running {
+    endings: Arc<Endings>,
+    fence: u64,
+    has_ended: bool,
+}
+
+impl Running {
+    pub(super) fn end(mut self, settlement: Option<Settlement>) {
+        self.has_ended = true;
+        self.endings.end(self.fence, settlement);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.endings.end(self.fence, None);
+        }
+    }
+}
 
 pub(super) struct Endings {
     left: Mutex<Vec<Ending>>,
@@ -31,13 +55,14 @@ impl Endings {
         Self { left, running, news, enough }
     }
 
-    /// So many handlers begin.
-    pub(super) fn begin(&self, handlers: usize) {
+    /// So many handlers of a claim begin; no more when some of them have ended.
+    pub(super) fn begin(self: &Arc<Self>, fence: u64, handlers: usize) -> Vec<Running> {
         self.running.fetch_add(handlers, Ordering::AcqRel);
+        let running = || Running { endings: self.clone(), fence, has_ended: false };
+        repeat_with(running).take(handlers).collect()
     }
 
-    /// One has ended.
-    pub(super) fn end(&self, fence: u64, settlement: Option<Settlement>) {
+    fn end(&self, fence: u64, settlement: Option<Settlement>) {
         let mut left = self.lock();
         left.push((fence, settlement));
         let count = left.len();
@@ -81,21 +106,20 @@ mod tests {
 
     #[test]
     fn the_first_one_the_last_one_and_the_one_that_makes_enough_are_told() {
-        let endings = Endings::new(3);
-        endings.begin(5);
+        let endings = Arc::new(Endings::new(3));
         let is_told = || endings.news().now_or_never().is_some();
         let mut told = Vec::new();
-        for fence in 0..5 {
-            endings.end(fence, None);
+        for running in endings.begin(1, 5) {
+            running.end(None);
             told.push(is_told());
         }
         assert_eq!(told, [true, false, true, false, true]);
         assert_eq!(endings.take().len(), 5);
-        endings.begin(2);
-        endings.end(5, None);
-        assert!(is_told(), "the first one after they were taken");
+        let mut running = endings.begin(2, 2);
+        drop(running.pop());
+        assert!(is_told(), "the first one after they were taken, though it was only dropped");
         assert!(endings.all().now_or_never().is_none(), "one still runs");
-        endings.end(6, None);
+        running.remove(0).end(None);
         assert!(endings.all().now_or_never().is_some());
     }
 }
