@@ -8,7 +8,8 @@
 --   else can become of a task is told to queue/settle
 -- returns: {now, ms until something is due, claim, {place of each id or whole claim whose lease is lost, …}, ids as one text,
 --   {record, …}, 1 the lease of a claim has ended, which queue/reap brings back | 0}
--- refuses: settles nothing whose lease is another's; a paused queue gives no task, and one with a rate no more than that
+-- refuses: settles nothing whose lease is another's; a paused queue gives no task, and one with a rate no more than that; passes
+--   over 1,000 cancelled tasks, and up to 99 more, at most
 local now, most = now_ms(), math.min(tonumber(ARGV[1]), 100)
 local singles, claims, wholes = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local asked = singles + claims + wholes
@@ -120,8 +121,11 @@ if allowed > 0 and said.paused ~= '1' then
         if found[i] then ids[#ids + 1], records[#records + 1] = id, found[i] end
       end
     end
-  until #ids >= allowed
+  until #ids >= allowed or ghosts >= 1000
 end
+-- Of more cancelled tasks one call does not take all away.
+local has_more = ghosts >= 1000 and #ids < allowed
+if has_more then wait = 0 end
 if #ids > 0 then
   claim = string.format('%d', math.max((said.last or 0) + 1, now * 1000))
   given = table.concat(ids)
@@ -145,8 +149,8 @@ if #news > 0 then redis.call('HSET', meta, unpack(news)) end
 -- the rate can be changed.
 local is_held_back = allowed < most and #ids == allowed and said.paused ~= '1'
 if is_held_back then wait = math.min(wait, 1000, math.max(1, math.ceil(tat - (burst - 1) * interval - now))) end
--- Who has something to bring back comes again at once.
-local is_waiting = most > 0 and #ids < most and not is_held_back and is_dead == 0 and ARGV[4] ~= ''
+-- Who has something to bring back, or has not seen all, comes again at once.
+local is_waiting = most > 0 and #ids < most and not is_held_back and not has_more and is_dead == 0 and ARGV[4] ~= ''
 local is_near = first[1] and tonumber(first[2]) > now and first[2] - now < longest
 if ARGV[6] == '1' and (is_near or not is_waiting) then redis.call('ZREM', waiters, ARGV[4]) end
 -- Two of those who wait look when the next one is due, and not all of them: they wake others for what they do not take.

@@ -973,6 +973,44 @@ mod tests {
         assert_ne!(counted, (true, 0, false));
     }
 
+    /// How often a turn looks at the lists that has 2,500 cancelled tasks before it, by how many it wants, and how many turns
+    /// it takes to come to the one behind them.
+    async fn looks_behind_cancelled_ones(scripts: Scripts, most: usize) -> (u64, usize) {
+        let scene = scene().await;
+        let Scene { _server: server, russet, place, .. } = &scene;
+        let body = Bytes::from_static(b"{}");
+        let record = Record { name: "task".into(), max_attempts: 5, body, ..Record::default() };
+        let tasks: Vec<_> = (2..=2_502).map(|n| (TaskId::new(n, 0), record.write())).collect();
+        for tasks in tasks.chunks(1_000) {
+            enqueue(russet, place, Single::default(), When::default(), tasks).await.unwrap();
+        }
+        let kept = Kept { cancelled: Duration::ZERO, most: 10, most_bytes: 1_000 };
+        let before = tasks[..tasks.len() - 1].iter().map(|(id, _)| *id);
+        for id in before.chain([scene.id]) {
+            assert_eq!(cancel(russet, place, id, kept).await.unwrap(), "cancelled");
+        }
+        let mut looks = 0;
+        for turns in 1..20 {
+            commands(server).await;
+            let claimed = scene.turn(scripts, "worker", most, LONG, &[]).await.claimed;
+            let stats = commands(server).await.1;
+            let calls = stats.split("(\"lmpop\", ").nth(1).and_then(|rest| rest.split(')').next());
+            looks = looks.max(calls.unwrap().parse().unwrap());
+            if !claimed.is_empty() {
+                return (looks, turns);
+            }
+        }
+        panic!("the task behind them was not found");
+    }
+
+    #[tokio::test]
+    async fn a_turn_passes_over_a_thousand_cancelled_tasks_and_no_more() {
+        assert_eq!(looks_behind_cancelled_ones(SCRIPTS, 1).await, (1_000, 3));
+        assert_eq!(looks_behind_cancelled_ones(SCRIPTS, 100).await, (10, 3));
+        let bound = with_turn(" or ghosts >= 1000\nend", "\nend");
+        assert_eq!(looks_behind_cancelled_ones(bound, 1).await, (2_502, 1));
+    }
+
     /// What the server has run since the last look, its own statistics left out.
     async fn commands(server: &TestServer) -> (u64, String) {
         let stats = server.command(&["INFO", "commandstats"]).await.unwrap();
