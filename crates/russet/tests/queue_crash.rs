@@ -158,11 +158,15 @@ async fn killed_workers_lose_no_task_and_a_key_keeps_effects_single() {
         let (mut kills, started) = (0, Instant::now());
         while kills < most && queue.counts().await.unwrap().completed < tasks {
             tokio::time::sleep(Duration::from_millis(random.random_range(50..150))).await;
-            let (victim, works) = &mut workers[random.random_range(0..4)];
-            // One that has not begun has nothing to lose, and the loop would kill for ever where processes start slowly.
-            if !*works {
-                victim.line_starting("working").await.unwrap();
+            // One that has not begun has nothing to lose; and where processes start slowly, nobody would be left to bring back
+            // what the dead ones had.
+            for (worker, works) in &mut workers {
+                if !*works {
+                    worker.line_starting("working").await.unwrap();
+                    *works = true;
+                }
             }
+            let (victim, works) = &mut workers[random.random_range(0..4)];
             victim.kill().await.unwrap();
             (*victim, *works) = (spawn(&server, "1"), false);
             kills += 1;
