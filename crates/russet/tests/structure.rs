@@ -520,7 +520,10 @@ fn module_of(path: &Path) -> Option<String> {
 }
 
 fn library_sources() -> BTreeMap<PathBuf, String> {
-    files(&workspace().join("crates/russet/src"), "rs")
+    let mut sources = files(&workspace().join("crates/russet/src"), "rs");
+    // A module's tests in a file of their own.
+    sources.retain(|path, _| !path.ends_with("tests.rs"));
+    sources
 }
 
 fn lua_files() -> BTreeMap<String, String> {

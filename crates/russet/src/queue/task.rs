@@ -30,6 +30,27 @@ pub trait Task: Serialize + DeserializeOwned + Send + 'static {
     /// The bytes that stand in Redis: JSON, unless the type has another way, as that of a [`Codec`] of its own. All processes
     /// of the queue must read it.
     ///
+    /// ```
+    /// # use russet::{BoxError, Task};
+    /// # use serde::{Deserialize, Serialize};
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Line(String);
+    ///
+    /// impl Task for Line {
+    ///     const NAME: &'static str = "line";
+    ///
+    ///     fn encode_body(&self) -> Result<Vec<u8>, BoxError> {
+    ///         Ok(self.0.clone().into_bytes())
+    ///     }
+    ///
+    ///     fn decode_body(bytes: &[u8]) -> Result<Self, BoxError> {
+    ///         Ok(Self(String::from_utf8(bytes.to_vec())?))
+    ///     }
+    /// }
+    /// # assert_eq!(Line::decode_body(&Line("x".into()).encode_body()?)?.0, "x");
+    /// # Ok::<(), BoxError>(())
+    /// ```
+    ///
     /// # Errors
     /// Whatever the format cannot express: nothing is enqueued.
     fn encode_body(&self) -> Result<Vec<u8>, BoxError> {
