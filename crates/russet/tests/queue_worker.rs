@@ -207,6 +207,47 @@ async fn a_task_that_nobody_can_do_is_dead_with_its_reason_and_body() {
     assert_eq!(seen.count.load(Ordering::SeqCst), 0);
 }
 
+/// Leaves something in every hash that knows of it while it runs.
+async fn leaves_traces(job: Job, ctx: TaskContext) -> Result<(), BoxError> {
+    ctx.once("step", async || Ok::<_, BoxError>(7)).await?;
+    assert_eq!(ctx.progress(&50).await?, Settled::Done);
+    if job.what == "fails once" && ctx.attempt() == 1 { Err("once".into()) } else { Ok(()) }
+}
+
+#[tokio::test]
+async fn of_tasks_that_are_done_nothing_is_left_but_counts_and_what_is_to_be_kept() {
+    let stage = stage().await;
+    let brief = Duration::from_millis(1);
+    let queue = Queue::builder(&stage.russet, "traces").backoff(brief, brief).build().unwrap();
+    queue.enqueue_many((0..20).map(job)).await.unwrap();
+    queue.enqueue(job("a")).unique("a").await.unwrap();
+    queue.enqueue(job("fails once")).await.unwrap();
+    queue.enqueue(job("b")).keep_result(LONG).await.unwrap();
+    queue.enqueue(job("later")).delay(brief).await.unwrap();
+    let worker = Worker::builder(&queue).handler(leaves_traces).build().unwrap();
+    eventually(LONG, async || match worker.run_until_empty().await.unwrap() {
+        counts if counts.completed == 24 => Ok(()),
+        counts => Err(format!("{counts:?}")),
+    })
+    .await;
+    let counts = queue.counts().await.unwrap();
+    assert_eq!((counts.completed, counts.failed), (24, 1));
+    assert_eq!((counts.ready, counts.scheduled, counts.retrying, counts.running), (0, 0, 0, 0));
+    let parts =
+        ["tasks", "scheduled", "running", "leases", "errors", "once", "progress", "uniques"];
+    let others = ["dead", "cancels", "requests", "remembered", "watchers", "ready:0"];
+    for part in parts.into_iter().chain(others) {
+        let key = stage.key("queue:traces", part);
+        let there = stage.server.command(&["EXISTS", &key]).await.unwrap();
+        assert_eq!(there.int(), Some(0), "{part}");
+    }
+    for part in ["outcomes", "ended"] {
+        let command = if part == "ended" { "ZCARD" } else { "HLEN" };
+        let kept = stage.server.command(&[command, &stage.key("queue:traces", part)]).await;
+        assert_eq!(kept.unwrap().int(), Some(1), "{part}");
+    }
+}
+
 /// Panics where nothing catches it: when the worker drops a handler that took too long.
 struct Bomb;
 
